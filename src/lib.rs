@@ -1,0 +1,9 @@
+//! lhfile: the file service of a live chat.
+//!
+//! rpc speaks, app acts, domain decides, ports ask, adapters answer, server introduces them.
+
+#![warn(missing_docs)]
+
+pub mod adapters;
+pub mod domain;
+pub mod ports;

@@ -1,0 +1,9 @@
+//! What the service needs of the world, as traits: stores, blobs, scanner, content, clock, ids.
+//!
+//! Not here: implementations (`adapters/`), save the system's clock and randomness.
+
+mod content;
+mod scanner;
+
+pub use content::{ByteSource, ContentInspector, ReadSeek};
+pub use scanner::{EngineVersion, FitError, ScanError, ScanReply, Scanner, ScannerLimits};
