@@ -1,10 +1,29 @@
 //! Values and decisions, without IO: everything here is a pure function of its arguments.
 //!
-//! Not here: clocks, databases, gRPC. `app/` carries things from one of these decisions to the next.
+//! Not here: clocks, databases, gRPC. `app/` carries things from one of these decisions to the next. Read
+//! [`admission`] and [`access`] first; [`refusal`], [`permission`] and [`settings`] are the three tables.
 
+pub mod access;
+pub mod admission;
+pub mod caller;
+pub mod chat;
+pub mod event;
+pub mod file;
 pub mod ids;
+pub mod listing;
 pub mod media_type;
+pub mod message_code;
+pub mod name;
+pub mod permission;
 pub mod refusal;
+pub mod settings;
 
+pub use caller::{Caller, CallerKind, Ceiling, ChatSet, Person};
+pub use chat::{Chat, ChatStatus};
+pub use event::{Actor, Event, EventKind};
+pub use file::{Blob, BlobState, File, FileState, FileView, Verdict, VerdictKind};
 pub use ids::{BlobKey, ChatId, FileId, OperatorId, RequestId, ServiceId, Sha256, Time, VisitorId};
+pub use message_code::{CodeHash, MessageCode};
+pub use permission::{Permission, Permissions};
 pub use refusal::{Kind, Reason, Refusal};
+pub use settings::Settings;

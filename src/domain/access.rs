@@ -1,0 +1,126 @@
+//! May this caller see, read, attach, change, delete this file? Each answer is a pure function of rows.
+//!
+//! Not here: the coarse gate by permission (`rpc/access.rs`) and uploads (`admission.rs`). Silence denies. What is
+//! not within reach is the one `NOT_FOUND`, whether it is foreign, deleted, quarantined or absent.
+
+use super::{
+    Caller, CallerKind, Chat, FileView, Permission, Reason, Refusal, Time,
+    file::{BlobState, FileState},
+    settings::{OperatorDownload, Settings, VisitorDownload},
+};
+
+/// By which way a download comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// `DownloadFile` by id.
+    Direct,
+    /// A fresh link made by this caller.
+    Link,
+}
+
+/// The file, if it is there for this caller. The gate of every RPC that names a file.
+pub fn see<'f>(caller: &Caller, view: Option<&'f FileView>, settings: &Settings) -> Result<&'f FileView, Refusal> {
+    view.filter(|v| v.file.state == FileState::Ready && v.blob.state == BlobState::Active)
+        .filter(|v| reaches(caller, v, settings))
+        .ok_or_else(Refusal::not_found)
+}
+
+/// Who sees that a file exists (product.md section 3, "Reach"), whatever its state.
+fn reaches(caller: &Caller, view: &FileView, settings: &Settings) -> bool {
+    // The chats in a view are those that the caller may access, by claim or as owner, within the acting service's.
+    let through_a_chat = !view.chats.is_empty();
+    if caller.ceiling.as_ref().is_some_and(|c| c.chats != super::ChatSet::All) && !through_a_chat {
+        // A service sees what its chats say; acting for somebody it sees no more.
+        return false;
+    }
+    match caller.kind() {
+        CallerKind::Visitor => through_a_chat,
+        CallerKind::Operator => {
+            view.file.uploader == caller.person
+                || through_a_chat
+                || (view.file.home_chat.is_none() && caller.has(Permission::UseOperator))
+                || caller.has(Permission::FileList)
+                || caller.has(Permission::FileDelete)
+                || (caller.has(Permission::UseOperator) && settings.operator_download == OperatorDownload::AnyOperator)
+        }
+        CallerKind::Service => caller.is_entitled_to_all() || through_a_chat,
+    }
+}
+
+/// May the bytes of a file within reach be read now, by this way?
+pub fn read(caller: &Caller, view: &FileView, settings: &Settings, now: Time, way: Way) -> Result<(), Refusal> {
+    let through_a_chat = !view.chats.is_empty();
+    let allowed = match caller.kind() {
+        CallerKind::Service => true,
+        CallerKind::Operator => match settings.operator_download {
+            OperatorDownload::AnyOperator if caller.has(Permission::UseOperator) => true,
+            OperatorDownload::AnyOperator | OperatorDownload::ChatAccess => {
+                view.file.uploader == caller.person || view.file.home_chat.is_none() || through_a_chat
+            }
+        },
+        CallerKind::Visitor => match (settings.visitor_download, way) {
+            (VisitorDownload::Forever, Way::Direct | Way::Link) | (VisitorDownload::Link, Way::Link) => through_a_chat,
+            (VisitorDownload::Link, Way::Direct) => {
+                return Err(Refusal::new(Reason::DownloadNotAllowed)
+                    .because("visitors download by a fresh link only: make one with CreateDownloadLink"));
+            }
+            (VisitorDownload::WhileChatOpen, Way::Direct | Way::Link) => {
+                view.chats.iter().any(|c| c.is_open_or_in_grace(now, settings.closed_chat_grace_seconds))
+            }
+        },
+    };
+    if allowed { Ok(()) } else { Err(Reason::DownloadNotAllowed.into()) }
+}
+
+/// May a file within reach be detached from this chat? By its uploader or the chat's owner (or the chat's service).
+pub fn detach(caller: &Caller, view: &FileView, chat: &Chat) -> Result<(), Refusal> {
+    caller.need(&[Permission::UseOperator])?;
+    let owner = chat.owner.is_some() && caller.operator() == chat.owner.as_ref();
+    let service = caller.kind() == CallerKind::Service && caller.chats.contains(&chat.id);
+    if owner || service || view.file.uploader == caller.person {
+        Ok(())
+    } else {
+        Err(Refusal::new(Reason::MissingPermission)
+            .because("only the file's uploader or the chat's owner operator may detach it"))
+    }
+}
+
+/// What deciding a delete needs beyond the view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeleteFacts {
+    /// The caller is the owner operator of the file's home chat.
+    pub owns_home_chat: bool,
+    /// The file is attached to a chat whose owner is somebody else, or nobody.
+    pub attached_elsewhere: bool,
+}
+
+/// How a delete by this caller goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletion {
+    /// Write the tombstone.
+    Delete,
+    /// It is deleted already, and this caller could have done it: OK again.
+    AlreadyDone,
+}
+
+/// May this caller delete this file? It is given tombstones too.
+pub fn delete(
+    caller: &Caller,
+    view: Option<&FileView>,
+    facts: DeleteFacts,
+    settings: &Settings,
+) -> Result<Deletion, Refusal> {
+    let view = view.ok_or_else(Refusal::not_found)?;
+    if view.blob.state != BlobState::Active || !reaches(caller, view, settings) {
+        return Err(Refusal::not_found());
+    }
+    let by_chat = caller.has(Permission::FileDeleteChat)
+        && (view.file.uploader == caller.person || (facts.owns_home_chat && !facts.attached_elsewhere));
+    let may = caller.has(Permission::FileDelete) || by_chat;
+    match (view.file.state, may) {
+        (FileState::Ready, true) => Ok(Deletion::Delete),
+        (FileState::Deleted, true) => Ok(Deletion::AlreadyDone),
+        (FileState::Deleted, false) => Err(Refusal::not_found()),
+        (FileState::Ready, false) => Err(caller.need(&[Permission::FileDelete]).err().unwrap_or_else(Refusal::not_found)),
+    }
+}

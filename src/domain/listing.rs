@@ -1,0 +1,101 @@
+//! What a list may ask for: filter, order, and the place where a page ends.
+//!
+//! Not here: the signing of page tokens (`app/paging.rs`) and the queries (`adapters/sql/listing.rs`).
+
+use super::{ChatId, FileId, Person, Sha256, Time, file::VerdictKind};
+
+/// Smallest and largest page, and the one taken when none is asked for.
+pub const PAGE_SIZES: (u32, u32, u32) = (1, 500, 50);
+/// Most rows that a page with a filter without an index examines; then it answers a short page with a token.
+pub const MAX_EXAMINED: i64 = 50_000;
+
+/// Which comes first. Ties are broken by the file's number, the same way round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Order {
+    /// Newest first.
+    #[default]
+    Newest,
+    /// Oldest first.
+    Oldest,
+    /// Largest first.
+    Largest,
+}
+
+/// The place of a row in an order: the next page starts after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Time in microseconds, or size in bytes, as the order says.
+    pub key: i64,
+    /// The file's number.
+    pub number: i64,
+}
+
+/// Filters on files; all that are set must hold. An empty list asks for nothing in particular.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FileFilter {
+    /// Attached to one of these chats (at most 100).
+    pub chats: Vec<ChatId>,
+    /// Uploaded by one of these (at most 100).
+    pub uploaders: Vec<Person>,
+    /// Uploaded by visitors.
+    pub visitors_only: bool,
+    /// The display name holds this, whatever its case.
+    pub name_contains: Option<String>,
+    /// Persistent or not.
+    pub persistent: Option<bool>,
+    /// Attached to any chat, or to none.
+    pub attached: Option<bool>,
+    /// The extension.
+    pub extension: Option<String>,
+    /// The media type we serve.
+    pub media_type: Option<String>,
+    /// The hash of the stored bytes.
+    pub sha256: Option<Sha256>,
+    /// At least so many bytes.
+    pub min_size: Option<u64>,
+    /// At most so many bytes.
+    pub max_size: Option<u64>,
+    /// Created at or after.
+    pub from: Option<Time>,
+    /// Created before.
+    pub before: Option<Time>,
+    /// The verdict on its bytes.
+    pub verdict: Option<VerdictKind>,
+}
+
+/// A page of files to be listed.
+#[derive(Debug, Clone)]
+pub struct FileQuery {
+    /// What.
+    pub filter: FileFilter,
+    /// Set for a caller whose reach is some chats only: nothing is shown that is not attached to one of them.
+    pub scope: Option<Vec<ChatId>>,
+    /// Which first.
+    pub order: Order,
+    /// Where the last page ended.
+    pub after: Option<Place>,
+    /// How many at most.
+    pub limit: u32,
+    /// Count all that match.
+    pub with_total: bool,
+}
+
+/// A page of rows.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// Where the next page starts; `None` at the end.
+    pub next: Option<Place>,
+    /// All that match, if it was asked.
+    pub total: Option<u64>,
+}
+
+/// How a file is named by a caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileRef {
+    /// By id.
+    Id(FileId),
+    /// By message code.
+    Code(super::MessageCode),
+}

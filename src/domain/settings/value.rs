@@ -1,0 +1,140 @@
+//! The types a setting can have, their bounds and their text form.
+//!
+//! Not here: the settings themselves (`super`).
+
+use std::fmt;
+
+use crate::domain::name::is_extension;
+
+/// An enum among the settings, by the names that stand in the proto without their prefix.
+pub trait Choice: Sized + Copy {
+    /// All names.
+    const NAMES: &'static [&'static str];
+    /// The name of this one.
+    fn name(self) -> &'static str;
+    /// By name.
+    fn find(name: &str) -> Option<Self>;
+}
+
+/// A value of any setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SettingValue {
+    /// On or off.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A list of extensions.
+    Extensions(Vec<String>),
+    /// One of a few names.
+    Choice(String),
+}
+
+/// The type of a setting with its bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettingKind {
+    /// `true` or `false`.
+    Bool,
+    /// A whole number within bounds, both included.
+    Int {
+        /// Smallest.
+        min: i64,
+        /// Largest.
+        max: i64,
+        /// What is counted.
+        unit: &'static str,
+    },
+    /// Extensions, each `[a-z0-9]{1,10}`, at most 200, none twice.
+    Extensions,
+    /// One of these names.
+    Choice(&'static [&'static str]),
+}
+
+/// Most extensions in one list.
+const MAX_EXTENSIONS: usize = 200;
+
+impl SettingKind {
+    /// The type's name, for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            SettingKind::Bool => "bool",
+            SettingKind::Int { .. } => "int",
+            SettingKind::Extensions => "extensions",
+            SettingKind::Choice(_) => "choice",
+        }
+    }
+
+    /// Says what is wrong with a value, if anything is.
+    pub fn judge(self, value: &SettingValue) -> Result<(), String> {
+        match (self, value) {
+            (SettingKind::Bool, SettingValue::Bool(_)) => Ok(()),
+            (SettingKind::Int { min, max, unit }, SettingValue::Int(n)) => {
+                if (min..=max).contains(n) { Ok(()) } else { Err(format!("must be {min} to {max} {unit}")) }
+            }
+            (SettingKind::Extensions, SettingValue::Extensions(list)) => judge_extensions(list),
+            (SettingKind::Choice(names), SettingValue::Choice(name)) => {
+                if names.contains(&name.as_str()) { Ok(()) } else { Err(format!("must be one of {}", names.join(", "))) }
+            }
+            _ => Err(format!("must be a value of type {}", self.name())),
+        }
+    }
+
+    /// Reads the text form: `true`, a number, `pdf png`, a name.
+    pub fn parse(self, text: &str) -> Result<SettingValue, String> {
+        let value = match self {
+            SettingKind::Bool => SettingValue::Bool(text.parse().map_err(|_| "must be true or false".to_owned())?),
+            SettingKind::Int { .. } => {
+                SettingValue::Int(text.parse().map_err(|_| "must be a whole number".to_owned())?)
+            }
+            SettingKind::Extensions => SettingValue::Extensions(
+                text.split(|c: char| c.is_whitespace() || c == ',').filter(|s| !s.is_empty()).map(str::to_owned).collect(),
+            ),
+            SettingKind::Choice(_) => SettingValue::Choice(text.to_owned()),
+        };
+        self.judge(&value)?;
+        Ok(value)
+    }
+}
+
+fn judge_extensions(list: &[String]) -> Result<(), String> {
+    if list.len() > MAX_EXTENSIONS {
+        return Err(format!("has at most {MAX_EXTENSIONS} extensions"));
+    }
+    if let Some(bad) = list.iter().position(|e| !is_extension(e)) {
+        return Err(format!("extension number {} is not 1 to 10 of a-z 0-9, without a dot", bad + 1));
+    }
+    let mut sorted: Vec<_> = list.iter().collect();
+    sorted.sort_unstable();
+    sorted.dedup();
+    if sorted.len() == list.len() { Ok(()) } else { Err("names an extension twice".to_owned()) }
+}
+
+impl fmt::Display for SettingValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SettingValue::Bool(b) => write!(f, "{b}"),
+            SettingValue::Int(n) => write!(f, "{n}"),
+            SettingValue::Extensions(list) => f.write_str(&list.join(" ")),
+            SettingValue::Choice(name) => f.write_str(name),
+        }
+    }
+}
+
+macro_rules! conversions {
+    ($($type:ty => $variant:ident,)+) => {$(
+        impl From<$type> for SettingValue {
+            fn from(v: $type) -> Self { SettingValue::$variant(v) }
+        }
+        impl TryFrom<SettingValue> for $type {
+            type Error = ();
+            fn try_from(v: SettingValue) -> Result<Self, ()> {
+                match v { SettingValue::$variant(v) => Ok(v), _ => Err(()) }
+            }
+        }
+    )+};
+}
+
+conversions! {
+    bool => Bool,
+    i64 => Int,
+    Vec<String> => Extensions,
+}

@@ -1,0 +1,90 @@
+//! The ports to bytes: the spool where an upload lies while it is judged, and the store where it is kept.
+//!
+//! Not here: hashing, deadlines and who may read (`app/`). Implemented by `adapters/blobs/`. A key names the bytes in
+//! both: an intent row or a blob row holds it before the first byte is written.
+
+use std::{io, ops::Range, pin::Pin, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::Stream;
+
+use super::ByteSource;
+use crate::domain::BlobKey;
+
+/// What a store of bytes can fail with.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// A row names bytes that are not there.
+    #[error("the bytes {0} are not in the store")]
+    Missing(BlobKey),
+    /// The disk or the spool's budget is full.
+    #[error("no room for the bytes: {0}")]
+    NoSpace(#[source] io::Error),
+    /// The store does not answer, or fails.
+    #[error("the store of bytes failed: {0}")]
+    Unavailable(#[source] io::Error),
+}
+
+impl From<io::Error> for BlobError {
+    fn from(e: io::Error) -> Self {
+        match e.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                BlobError::NoSpace(e)
+            }
+            _ => BlobError::Unavailable(e),
+        }
+    }
+}
+
+/// The local spool.
+#[async_trait]
+pub trait Spool: Send + Sync + 'static {
+    /// Bytes that it may take now: the smaller of its budget's rest and the disk's free space above the reserve.
+    /// Cheap: may be a second old.
+    fn room_bytes(&self) -> u64;
+    /// A writer for one upload. Makes nothing before the first write.
+    fn writer(&self, key: BlobKey) -> Box<dyn SpoolWriter>;
+    /// Removes what lies under the key, if anything does.
+    async fn discard(&self, key: BlobKey) -> Result<(), BlobError>;
+    /// Every key that lies in the spool, and every other name found there as an error to be told.
+    async fn list(&self) -> Result<Vec<BlobKey>, BlobError>;
+}
+
+/// Writes one upload into the spool. Every method blocks: off the async threads only.
+pub trait SpoolWriter: Send {
+    /// Appends the chunks, in order, without copying them. `StorageFull` when the disk or the budget ends.
+    fn write(&mut self, chunks: &[Bytes]) -> io::Result<()>;
+    /// No more bytes come.
+    fn seal(self: Box<Self>) -> io::Result<Arc<dyn Spooled>>;
+}
+
+/// A whole upload in the spool. Dropping it removes nothing.
+pub trait Spooled: ByteSource {
+    /// Its key.
+    fn key(&self) -> BlobKey;
+    /// Makes the bytes durable. Blocks. A failed one is never retried: the upload fails.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// Sees every chunk of a stream before it is passed on, off the async threads where reading blocks.
+pub type Tap = Box<dyn FnMut(&[u8]) + Send>;
+
+/// Bytes on their way out, in chunks of at most 256 KiB.
+pub type BlobStream = Pin<Box<dyn Stream<Item = Result<Bytes, BlobError>> + Send>>;
+
+/// The store of bytes.
+#[async_trait]
+pub trait BlobStore: Send + Sync + 'static {
+    /// Moves a synced upload into the store under its own key; durable when it answers (rename and folder fsync, or a
+    /// whole put). The spooled bytes are gone afterwards.
+    async fn publish(&self, spooled: Arc<dyn Spooled>) -> Result<(), BlobError>;
+    /// A stream of the range's bytes; `Missing` at once if they are not there.
+    async fn open(&self, key: BlobKey, range: Range<u64>, tap: Option<Tap>) -> Result<BlobStream, BlobError>;
+    /// Removes the bytes; removing what is not there is fine.
+    async fn delete(&self, key: BlobKey) -> Result<(), BlobError>;
+    /// How many bytes lie there.
+    async fn size(&self, key: BlobKey) -> Result<Option<u64>, BlobError>;
+    /// Writes, reads and removes a few bytes: the store's own canary.
+    async fn probe(&self) -> Result<(), BlobError>;
+}

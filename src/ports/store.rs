@@ -1,0 +1,342 @@
+//! The ports to the database: each method is one transaction, named after what it means.
+//!
+//! Not here: SQL (`adapters/sql/`) and the order of calls (`app/`). A method that must decide inside its transaction
+//! asks the pure functions of `domain/` and answers [`Stop::Refused`] with their refusal.
+
+use std::io;
+
+use async_trait::async_trait;
+
+use crate::domain::{
+    Actor, Blob, BlobKey, Caller, Chat, ChatId, ChatStatus, CodeHash, Event, FileId, FileView, OperatorId,
+    Person, Reason, Refusal, RequestId, Settings, Sha256, Time, Verdict,
+    access::Deletion,
+    admission::{Cleared, Target},
+    listing::{FileQuery, FileRef, Page},
+    name::DisplayName,
+    settings::SettingValue,
+};
+
+/// What a database can fail with.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A unique value was there already.
+    #[error("a row with this {0} exists already")]
+    Duplicate(String),
+    /// Another transaction was faster; the same call may pass.
+    #[error("the transaction met another one: {0}")]
+    Conflict(String),
+    /// No answer, no connection, no room.
+    #[error("the database is not available: {0}")]
+    Unavailable(#[source] io::Error),
+    /// A row holds what no row may hold.
+    #[error("the row {table} {id} is damaged: column {column}")]
+    Corrupt {
+        /// Which table.
+        table: &'static str,
+        /// Which column.
+        column: &'static str,
+        /// Which row.
+        id: String,
+    },
+    /// A statement that the engine refuses: a bug of ours.
+    #[error("the database refuses a statement: {0}")]
+    Refused(String),
+}
+
+impl StoreError {
+    /// The same call may pass at once.
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, StoreError::Conflict(_))
+    }
+}
+
+/// Why a transaction changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Stop {
+    /// A rule says no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The database failed.
+    #[error(transparent)]
+    Failed(#[from] StoreError),
+}
+
+impl From<Reason> for Stop {
+    fn from(reason: Reason) -> Self {
+        Stop::Refused(reason.into())
+    }
+}
+
+/// An upload under way: its intent row, committed before the first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Intent {
+    /// The row's id.
+    pub id: i64,
+    /// Where its bytes will lie, in the spool and in the store.
+    pub key: BlobKey,
+}
+
+/// What an intent row holds.
+#[derive(Debug, Clone)]
+pub struct NewUpload {
+    /// Where the bytes will lie.
+    pub key: BlobKey,
+    /// Which node writes.
+    pub node: String,
+    /// Whose it is.
+    pub person: Person,
+    /// The client's name for it.
+    pub request_id: Option<RequestId>,
+    /// Where it goes.
+    pub target: Target,
+    /// Now, and until when the node's lease holds.
+    pub now: Time,
+    /// See `now`.
+    pub lease_until: Time,
+}
+
+/// How an upload begins.
+#[derive(Debug, Clone)]
+pub enum Begun {
+    /// The intent is durable. An older stream with the same request id is fenced.
+    Started(Intent),
+    /// The same person uploaded with the same request id within 24 h, and it succeeded.
+    Before {
+        /// To where.
+        target: Target,
+        /// The hash of the bytes as sent.
+        uploaded_sha256: Sha256,
+        /// What came of it.
+        file: FileId,
+    },
+}
+
+/// How long a request id is remembered, in seconds.
+pub const REQUEST_ID_SECS: i64 = 86_400;
+
+/// Where the bytes of a commit are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BytesAt {
+    /// Published under the intent's own key.
+    Published,
+    /// In this blob, which must still be ACTIVE.
+    Shared(i64),
+}
+
+/// Everything the committing transaction needs.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// Whose rows become the file's.
+    pub intent: Intent,
+    /// The proof, with the values of the rows.
+    pub cleared: Cleared,
+    /// Who uploads.
+    pub caller: Caller,
+    /// The new file's id and code.
+    pub file_id: FileId,
+    /// See `file_id`.
+    pub code_hash: CodeHash,
+    /// Where the bytes are.
+    pub bytes: BytesAt,
+    /// The verdict; stored with a shared blob too unless what is there was made by the same signatures.
+    pub verdict: Verdict,
+    /// The grace of closed chats, in seconds.
+    pub grace_secs: i64,
+    /// Now.
+    pub now: Time,
+}
+
+/// How a commit went.
+#[derive(Debug, Clone)]
+pub enum Committed {
+    /// It is there.
+    Ready(Box<FileView>),
+    /// The blob to be shared is not ACTIVE any more: publish under the own key and commit again.
+    BlobGone,
+}
+
+/// Uploads, from intent to file.
+#[async_trait]
+pub trait UploadStore: Send + Sync + 'static {
+    /// Writes the intent. Fences an older running one with the same person and request id.
+    async fn begin_upload(&self, new: NewUpload) -> Result<Begun, Stop>;
+    /// The moment it happens: the chat judged again ([`crate::domain::admission::judge_again`]), blob, file READY,
+    /// attachment to the home chat, event, the intent ended. `FENCED` if the intent is not there any more.
+    async fn commit_upload(&self, commit: Commit) -> Result<Committed, Stop>;
+    /// Ends an intent without a file; writes the event with it. Ending one that is gone writes nothing.
+    async fn abort_upload(&self, intent: Intent, event: Event, now: Time) -> Result<(), StoreError>;
+    /// Extends the lease of all running intents of a node.
+    async fn renew_leases(&self, node: &str, until: Time) -> Result<(), StoreError>;
+    /// Running intents whose lease is over; with `own` also all that this node's earlier life left, leased or not.
+    async fn list_dead_uploads(&self, own: Option<&str>, now: Time, limit: i64) -> Result<Vec<Intent>, StoreError>;
+    /// Forgets ended request ids older than [`REQUEST_ID_SECS`]; at most 1,000 a call. Answers how many.
+    async fn trim_request_ids(&self, now: Time) -> Result<u64, StoreError>;
+    /// The best known blob with these bytes: ACTIVE and CLEAN before others, then the newest verdict.
+    async fn find_blob(&self, sha256: Sha256, size: u64) -> Result<Option<Blob>, StoreError>;
+    /// Puts every ACTIVE blob with these bytes into quarantine, with an event each. Answers how many.
+    async fn quarantine(&self, sha256: Sha256, verdict: Verdict, signature: &str) -> Result<u64, StoreError>;
+    /// True if a blob row or a running intent names this key (the sweep asks before it removes bytes).
+    async fn is_key_needed(&self, key: BlobKey) -> Result<bool, StoreError>;
+    /// Writes an event that has no other transaction.
+    async fn record(&self, event: Event, now: Time) -> Result<(), StoreError>;
+}
+
+/// A change of a file's row.
+#[derive(Debug, Clone, Default)]
+pub struct FileChange {
+    /// The new name.
+    pub display_name: Option<DisplayName>,
+    /// The new flag.
+    pub persistent: Option<bool>,
+    /// What the caller believes the etag to be.
+    pub etag: Option<String>,
+}
+
+/// One chat of an attach.
+#[derive(Debug, Clone)]
+pub struct AttachTo {
+    /// Which chat.
+    pub chat: ChatId,
+    /// The chat backend's id of the message.
+    pub message_id: Option<String>,
+}
+
+/// Files that are there. The decisions are those of [`crate::domain::access`], taken inside the transaction.
+#[async_trait]
+pub trait FileStore: Send + Sync + 'static {
+    /// The file by id or code, whatever its state, as rows tell it to this caller. The same statements run whether it
+    /// is there or not.
+    async fn find_file(&self, file: FileRef, caller: &Caller) -> Result<Option<FileView>, StoreError>;
+    /// A page. `scope` and the filters hold; only READY files with ACTIVE blobs.
+    async fn list_files(&self, query: FileQuery, caller: &Caller) -> Result<Page<FileView>, StoreError>;
+    /// Attaches a file to chats, each judged on its own: `see` and `read` for the file, `see_chat` for the chat.
+    /// Attaching twice is one attachment; a later call may fill `message_id`. Refused as a whole only for the file.
+    async fn attach(
+        &self,
+        file: FileRef,
+        to: Vec<AttachTo>,
+        caller: &Caller,
+        settings: &Settings,
+        now: Time,
+    ) -> Result<Vec<Result<(), Refusal>>, Stop>;
+    /// Detaches. Detaching what is not attached changes nothing and is OK if it would have been allowed.
+    async fn detach(
+        &self,
+        file: FileRef,
+        chat: ChatId,
+        caller: &Caller,
+        settings: &Settings,
+        now: Time,
+    ) -> Result<(), Stop>;
+    /// Changes the row; `ETAG_MISMATCH` if it is not the one believed.
+    async fn update_file(
+        &self,
+        file: FileRef,
+        change: FileChange,
+        caller: &Caller,
+        settings: &Settings,
+        now: Time,
+    ) -> Result<FileView, Stop>;
+    /// Writes the tombstone, as [`crate::domain::access::delete`] decides.
+    async fn delete_file(
+        &self,
+        file: FileRef,
+        caller: &Caller,
+        settings: &Settings,
+        now: Time,
+    ) -> Result<Deletion, Stop>;
+}
+
+/// A chat as it is told. Version 0 always applies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChatTold {
+    /// Which.
+    pub id: ChatId,
+    /// Where it stands.
+    pub status: ChatStatus,
+    /// Its owner.
+    pub owner: Option<OperatorId>,
+    /// When it was closed; CLOSED without it means now.
+    pub closed_at: Option<Time>,
+    /// Overrides the settings for visitors' uploads.
+    pub upload_override: Option<bool>,
+    /// Which telling.
+    pub version: i64,
+}
+
+/// What deleting a chat did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ChatDeleted {
+    /// Files whose home it was and that were attached nowhere else.
+    pub files_deleted: u64,
+    /// Other files detached from it.
+    pub files_detached: u64,
+}
+
+/// A page of chats to be listed, by id.
+#[derive(Debug, Clone, Default)]
+pub struct ChatQuery {
+    /// Only with this status.
+    pub status: Option<ChatStatus>,
+    /// Only of this owner.
+    pub owner: Option<OperatorId>,
+    /// Only these, for a caller whose claim names some chats.
+    pub scope: Option<Vec<ChatId>>,
+    /// After this id.
+    pub after: Option<ChatId>,
+    /// At most.
+    pub limit: u32,
+}
+
+/// Chats.
+#[async_trait]
+pub trait ChatStore: Send + Sync + 'static {
+    /// The chat, tombstones too.
+    async fn find_chat(&self, id: &ChatId) -> Result<Option<Chat>, StoreError>;
+    /// Applies each telling by the version rule ([`crate::domain::chat::next_version`]), all in one transaction.
+    /// Answers each chat as it is stored afterwards. A telling that changes nothing writes no event.
+    async fn put_chats(&self, told: Vec<ChatTold>, actor: Actor, now: Time) -> Result<Vec<Chat>, StoreError>;
+    /// Chats that are not deleted, by id; the last id is where the next page starts.
+    async fn list_chats(&self, query: ChatQuery) -> Result<Vec<Chat>, StoreError>;
+    /// Leaves a tombstone (an older or equal version changes nothing), deletes the files whose home it is and that are
+    /// attached nowhere else, persistent ones too, and detaches the rest.
+    async fn delete_chat(&self, id: &ChatId, version: i64, actor: Actor, now: Time) -> Result<ChatDeleted, StoreError>;
+}
+
+/// Settings with the version they were stored under; version 0 is the defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredSettings {
+    /// The values.
+    pub settings: Settings,
+    /// Grows with every change.
+    pub version: i64,
+    /// When they were last changed.
+    pub updated_at: Option<Time>,
+}
+
+/// Settings at rest: a row per key that differs from what was never stored, one version for all.
+#[async_trait]
+pub trait SettingsStore: Send + Sync + 'static {
+    /// All of them. A stored key that is not in the table, or out of bounds, is an error that names it.
+    async fn load_settings(&self) -> Result<StoredSettings, StoreError>;
+    /// The version alone: asked every second by every node.
+    async fn settings_version(&self) -> Result<i64, StoreError>;
+    /// Stores the values if the version is still `expected`, else `ETAG_MISMATCH`. With history and event. Answers
+    /// the new version.
+    async fn save_settings(
+        &self,
+        changes: Vec<(&'static str, SettingValue)>,
+        expected: i64,
+        actor: Actor,
+        now: Time,
+    ) -> Result<i64, Stop>;
+}
+
+/// Everything the database does.
+#[async_trait]
+pub trait Store: UploadStore + FileStore + ChatStore + SettingsStore {
+    /// A cheap round trip that also writes nothing.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
+
