@@ -32,8 +32,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     // With source info: the comments become the documentation of the generated code.
     compiler.include_source_info(true);
     let with_comments = prost_types::FileDescriptorSet::decode(compiler.encode_file_descriptor_set().as_slice())?;
-    // Chunks are passed on, never copied.
-    tonic_prost_build::configure().bytes(".").compile_fds(with_comments)?;
+    tonic_prost_build::configure()
+        // Chunks are passed on, never copied.
+        .bytes(".")
+        // A header comes once, so that every chunk need not be as large as it.
+        .boxed(".lhfile.v1.DownloadFileResponse.part.header")
+        .compile_fds(with_comments)?;
     Ok(())
 }
 

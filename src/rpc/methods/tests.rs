@@ -48,8 +48,8 @@ fn in_one_line(access: &MethodAccess) -> String {
     doors.join(" ")
 }
 
-/// Our own descriptor set with the options of one RPC taken away. Decoding by prost-types, which knows no extensions,
-/// takes all of them away; so all but the one file that lacks it are kept as bytes.
+/// Our own descriptor set with the options of one RPC taken away. Edited as a dynamic message, which keeps what it does
+/// not know; prost-types would drop the options of all RPCs.
 fn without_access_of(service: &str, method: &str) -> Vec<u8> {
     let pool = DescriptorPool::decode(DESCRIPTOR_SET).expect("our own descriptor set");
     let mut set = DynamicMessage::decode(
