@@ -5,6 +5,8 @@
 #![warn(missing_docs)]
 
 pub mod adapters;
+pub mod app;
 pub mod domain;
+pub mod faults;
 pub mod ports;
 pub mod rpc;

@@ -176,8 +176,8 @@ pub trait UploadStore: Send + Sync + 'static {
     async fn find_blob(&self, sha256: Sha256, size: u64) -> Result<Option<Blob>, StoreError>;
     /// Puts every ACTIVE blob with these bytes into quarantine, with an event each. Answers how many.
     async fn quarantine(&self, sha256: Sha256, verdict: Verdict, signature: &str) -> Result<u64, StoreError>;
-    /// True if a blob row or a running intent names this key (the sweep asks before it removes bytes).
-    async fn is_key_needed(&self, key: BlobKey) -> Result<bool, StoreError>;
+    /// True if a blob row names this key: an intent that is still there although its commit went through keeps its bytes.
+    async fn is_key_published(&self, key: BlobKey) -> Result<bool, StoreError>;
     /// Writes an event that has no other transaction.
     async fn record(&self, event: Event, now: Time) -> Result<(), StoreError>;
 }

@@ -1,0 +1,129 @@
+//! The antivirus test: what the scanner says of some bytes, with what an administrator needs to understand it. Nothing
+//! is kept. Works with scanning switched off in the settings.
+//!
+//! Not here: uploads (`upload.rs`), which judge more than the scanner does.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    App, Error, UploadSource,
+    scanning::deadline,
+    staging::{End, Staging, blocking},
+};
+use crate::{
+    domain::{Reason, Refusal},
+    ports::{EngineVersion, ScanError, ScanReply, Spooled},
+};
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TestResult {
+    /// Nothing found.
+    Clean,
+    /// A signature matched.
+    Infected {
+        /// Its name.
+        signature: String,
+    },
+    /// It cannot be judged.
+    Unscannable {
+        /// Why.
+        cause: String,
+    },
+}
+
+/// The answer of a test.
+#[derive(Debug, Clone)]
+pub struct AntivirusTest {
+    /// What came of it.
+    pub result: TestResult,
+    /// What judged.
+    pub version: EngineVersion,
+    /// How long the scan took.
+    pub took: Duration,
+    /// Lines for an administrator, if they were asked for.
+    pub explanation: Vec<String>,
+}
+
+impl App {
+    /// Scans what the source brings; `SCANNER_DOWN` if no scanner answers.
+    pub async fn test_antivirus(
+        self: &Arc<Self>,
+        explain: bool,
+        mut source: Box<dyn UploadSource>,
+    ) -> Result<AntivirusTest, Error> {
+        let key = self.ids.blob_key(self.clock.now());
+        let mut staging = Staging::new(self.spool.writer(key));
+        let result = self.test_staged(explain, &mut staging, source.as_mut()).await;
+        // A test has no row: its bytes go in every case, and a kill's leftovers with the next start.
+        staging.quiesce().await;
+        drop(staging);
+        if let Err(error) = self.spool.discard(key).await {
+            tracing::warn!(%error, "a test's bytes could not be removed; the next start removes them");
+        }
+        if result.is_err() {
+            self.tasks.spawn(source.drain());
+        }
+        result
+    }
+
+    async fn test_staged(
+        &self,
+        explain: bool,
+        staging: &mut Staging,
+        source: &mut dyn UploadSource,
+    ) -> Result<AntivirusTest, Error> {
+        let most = self.scanning.limits().max_file_bytes;
+        match staging.receive(source, most, &self.limits).await? {
+            End::Commit { size, .. } => {
+                let whole = staging.finish().await?;
+                if size.is_some_and(|size| size != whole.size) {
+                    return Err(Reason::SizeMismatch.into());
+                }
+                self.judge_test(explain, whole.spooled).await
+            }
+            End::Abandoned => {
+                Err(Refusal::new(Reason::BadStream).because("the stream ended without a commit message").into())
+            }
+        }
+    }
+
+    async fn judge_test(&self, explain: bool, bytes: Arc<dyn Spooled>) -> Result<AntivirusTest, Error> {
+        let status = self.scanning.status(&self.settings()).await;
+        let limits = self.archive_limits();
+        let (inspector, spooled) = (Arc::clone(&self.inspector), Arc::clone(&bytes));
+        let observed = blocking(move || inspector.inspect(spooled.as_ref(), Some(limits))).await?;
+        let (reply, version, took) = self.scanning.scan_once(bytes.clone()).await?;
+        let result = match (reply, observed.archive) {
+            (Ok(ScanReply::Found { signature }), _) => TestResult::Infected { signature },
+            (Ok(ScanReply::Unscannable { cause }), _) => TestResult::Unscannable { cause },
+            (Ok(ScanReply::Clean), Some(trouble)) => TestResult::Unscannable { cause: trouble.cause().to_owned() },
+            (Ok(ScanReply::Clean), None) => TestResult::Clean,
+            (Err(ScanError::TooLong(limit)), _) => {
+                TestResult::Unscannable { cause: format!("the scan took longer than {} s", limit.as_secs()) }
+            }
+            (Err(error), _) => return Err(error.into()),
+        };
+        let mut explanation = Vec::new();
+        if explain {
+            explanation.push(format!("scanner: {} ({})", status.address, version.engine));
+            explanation.push(format!("signatures: {}{}", version.signatures, if version.test_only { " (TEST SIGNATURES ONLY: real malware is not found)" } else { "" }));
+            explanation.push(format!("content: {} bytes, looks like {}", bytes.size(), observed.format.name()));
+            explanation.push(match observed.archive {
+                Some(trouble) => format!("archive: {}", trouble.cause()),
+                None => "archive: nothing that the scanner could not look into".to_owned(),
+            });
+            explanation.push(format!(
+                "limits: {} bytes a file, {} unpacked, {} members, {} deep; this scan had {} s",
+                limits.max_member_bytes, limits.max_unpacked_bytes, limits.max_members, limits.max_depth, deadline(bytes.size()).as_secs()
+            ));
+            for canary in &status.canaries {
+                let verdict = if canary.passed { "as expected" } else { "WRONG" };
+                explanation.push(format!("canary {}: {} ({verdict})", canary.name, canary.got));
+            }
+            explanation.extend(status.cause.map(|cause| format!("state: {cause}")));
+            explanation.extend(status.warning.map(|warning| format!("warning: {warning}")));
+        }
+        Ok(AntivirusTest { result, version, took, explanation })
+    }
+}

@@ -1,0 +1,78 @@
+//! An upload that is not a file yet: the guard that leaves nothing behind on every exit but success.
+//!
+//! Not here: the way itself (`upload.rs`) and the removal, which is retried until it succeeds (`recovery.rs`).
+
+use std::sync::Arc;
+
+use super::{App, Error, staging::Staging};
+use crate::{
+    domain::{Actor, Caller, Event, EventKind, Reason, admission::Target},
+    ports::Intent,
+};
+
+/// An upload that is not a file yet. Dropped with its intent, it leaves nothing but its event.
+pub struct Draft {
+    app: Arc<App>,
+    intent: Option<Intent>,
+    staging: Option<Staging>,
+    actor: Actor,
+    target: Target,
+    refused: Option<(Reason, Option<String>)>,
+}
+
+impl Draft {
+    /// Of an intent that was just written.
+    pub fn new(app: &Arc<App>, intent: Intent, caller: &Caller, target: Target) -> Self {
+        Self {
+            app: Arc::clone(app),
+            intent: Some(intent),
+            staging: Some(Staging::new(app.spool.writer(intent.key))),
+            actor: caller.into(),
+            target,
+            refused: None,
+        }
+    }
+
+    /// The bytes.
+    pub fn staging(&mut self) -> &mut Staging {
+        self.staging.as_mut().expect("only dropping takes it")
+    }
+
+    /// It is a file now: nothing is undone.
+    pub fn defuse(mut self) {
+        self.intent = None;
+    }
+
+    /// Remembers why, for the event; the rest happens when it is dropped.
+    pub fn refuse(mut self, error: Error) -> Error {
+        if let Some(reason) = error.reason() {
+            let detail = match &error {
+                Error::Refused(refusal) => refusal.get("signature").or(refusal.get("cause")).map(str::to_owned),
+                Error::Store(_) | Error::Blob(_) | Error::Scan(_) => None,
+            };
+            self.refused = Some((reason, detail));
+        }
+        error
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        let Some(intent) = self.intent.take() else { return };
+        let event = match self.refused.take() {
+            Some((reason, detail)) => {
+                let event = Event::new(EventKind::UploadRefused, self.actor.clone()).reason(reason);
+                detail.into_iter().fold(event, Event::detail)
+            }
+            None => Event::new(EventKind::UploadAbandoned, self.actor.clone()),
+        };
+        let event = event.chat(self.target.chat().cloned());
+        let (app, staging) = (Arc::clone(&self.app), self.staging.take());
+        self.app.tasks.spawn(async move {
+            if let Some(mut staging) = staging {
+                staging.quiesce().await;
+            }
+            app.abandon(intent, event).await;
+        });
+    }
+}

@@ -1,0 +1,112 @@
+//! How many uploads run at once: of one person, and of all. Part of check 8.
+//!
+//! Not here: the scanner's slots (`scanning.rs`) and the connections (`server.rs`).
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use super::Limits;
+use crate::domain::{Caller, CallerKind, Person, Reason, Refusal};
+
+/// Counts running uploads.
+pub struct Gate {
+    limits: Limits,
+    running: Mutex<Running>,
+}
+
+#[derive(Default)]
+struct Running {
+    all: u32,
+    of: HashMap<Person, u32>,
+}
+
+/// A place among the running uploads; given back when dropped.
+pub struct Pass {
+    gate: Arc<Gate>,
+    person: Person,
+}
+
+impl Gate {
+    /// An empty gate.
+    pub fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self { limits, running: Mutex::default() })
+    }
+
+    /// Takes a place, or `BUSY` naming the limit.
+    pub fn enter(self: &Arc<Self>, caller: &Caller) -> Result<Pass, Refusal> {
+        let own = match caller.kind() {
+            CallerKind::Visitor => self.limits.uploads_per_visitor,
+            CallerKind::Operator => self.limits.uploads_per_operator,
+            CallerKind::Service => u32::MAX,
+        };
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.all >= self.limits.uploads {
+            return Err(busy(self.limits.uploads));
+        }
+        let count = running.of.entry(caller.person.clone()).or_insert(0);
+        if *count >= own {
+            return Err(busy(own));
+        }
+        *count += 1;
+        running.all += 1;
+        Ok(Pass { gate: Arc::clone(self), person: caller.person.clone() })
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        let mut running = self.gate.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.all = running.all.saturating_sub(1);
+        if let Some(count) = running.of.get_mut(&self.person) {
+            *count -= 1;
+            if *count == 0 {
+                running.of.remove(&self.person);
+            }
+        }
+    }
+}
+
+fn busy(limit: u32) -> Refusal {
+    Refusal::new(Reason::Busy)
+        .because(format!("{limit} uploads are under way already, as many as may be at once"))
+        .with("limit_uploads", limit)
+        .retry_after(Duration::from_secs(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ChatSet, Permissions};
+
+    fn caller(person: &str) -> Caller {
+        Caller {
+            person: person.parse().expect("valid"),
+            permissions: Permissions::NONE,
+            chats: ChatSet::none(),
+            vid: None,
+            ceiling: None,
+        }
+    }
+
+    #[test]
+    fn a_third_upload_of_a_visitor_is_busy_until_one_ends_and_others_are_not_concerned() {
+        let gate = Gate::new(Limits::default());
+        let first = gate.enter(&caller("visitor:a")).expect("one");
+        let _second = gate.enter(&caller("visitor:a")).expect("two");
+        let refusal = gate.enter(&caller("visitor:a")).err().expect("three");
+        assert_eq!((refusal.reason, refusal.get("limit_uploads")), (Reason::Busy, Some("2")));
+        assert!(gate.enter(&caller("visitor:b")).is_ok());
+        drop(first);
+        assert!(gate.enter(&caller("visitor:a")).is_ok());
+    }
+
+    #[test]
+    fn the_node_as_a_whole_is_bounded_for_services_too() {
+        let gate = Gate::new(Limits { uploads: 1, ..Limits::default() });
+        let _one = gate.enter(&caller("service:a")).expect("one");
+        assert!(gate.enter(&caller("service:b")).is_err());
+    }
+}

@@ -1,0 +1,175 @@
+//! Carries things from one decision of `domain/` to the next: uploads, downloads, lists, chats, settings, scanning.
+//!
+//! Not here: gRPC (`rpc/`), SQL, files and sockets (`adapters/`, behind `ports/`). Start with [`upload`], whose steps
+//! have the names of the upload's way.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::ports::{BlobStore, Clock, ContentInspector, Ids, Scanner, Spool, Store};
+
+mod antivirus_test;
+mod chats;
+mod download;
+mod draft;
+mod error;
+mod gate;
+mod health;
+mod library;
+mod recovery;
+mod scanning;
+mod seal;
+mod settings;
+mod staging;
+mod upload;
+
+pub use antivirus_test::{AntivirusTest, TestResult};
+pub use chats::ChatPage;
+pub use download::{Download, DownloadBy};
+pub use error::Error;
+pub use health::{Health, Part as HealthPart};
+pub use library::{FilePage, ListRequest};
+pub use scanning::{CanaryResult, ScannerState, ScannerStatus, Scanning};
+pub use seal::Secrets;
+pub use staging::{Part, UploadSource};
+
+/// Limits of one node that are not settings.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Uploads at once of one visitor.
+    pub uploads_per_visitor: u32,
+    /// Uploads at once of one operator.
+    pub uploads_per_operator: u32,
+    /// Uploads at once of all.
+    pub uploads: u32,
+    /// Least bytes in [`Limits::progress_window`].
+    pub progress_bytes: u64,
+    /// Over which time progress is judged.
+    pub progress_window: Duration,
+    /// Longest reading of one upload.
+    pub reading: Duration,
+    /// Longest wait for a scanner's slot.
+    pub slot_wait: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            uploads_per_visitor: 2,
+            uploads_per_operator: 8,
+            uploads: 4_096,
+            progress_bytes: 30 * 1_024,
+            progress_window: Duration::from_secs(30),
+            reading: Duration::from_secs(15 * 60),
+            slot_wait: Duration::from_secs(5 * 60),
+        }
+    }
+}
+
+/// What the service is made of; `server.rs` fills it.
+pub struct Parts {
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// Where uploads lie while they are judged.
+    pub spool: Arc<dyn Spool>,
+    /// Where bytes are kept.
+    pub blobs: Arc<dyn BlobStore>,
+    /// The virus scanner.
+    pub scanner: Arc<dyn Scanner>,
+    /// Looks at content.
+    pub inspector: Arc<dyn ContentInspector>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// New ids.
+    pub ids: Arc<dyn Ids>,
+    /// Signs links and page tokens.
+    pub secrets: Secrets,
+    /// This node's name: its intents are its own to recover.
+    pub node: String,
+    /// Uploads may be served while only test signatures are loaded.
+    pub accept_test_signatures: bool,
+    /// Limits of this node.
+    pub limits: Limits,
+}
+
+/// The service.
+pub struct App {
+    store: Arc<dyn Store>,
+    spool: Arc<dyn Spool>,
+    blobs: Arc<dyn BlobStore>,
+    inspector: Arc<dyn ContentInspector>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+    secrets: Secrets,
+    node: String,
+    limits: Limits,
+    settings: settings::Cache,
+    scanning: Scanning,
+    gate: Arc<gate::Gate>,
+    health: health::Board,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl App {
+    /// Recovers what a kill left, loads the settings, fits the scanner to them, and starts the work beside the calls.
+    /// Ready for calls when it answers; the scanner may still have to prove itself.
+    pub async fn start(parts: Parts) -> Result<Arc<Self>, Error> {
+        let stored = parts.store.load_settings().await?;
+        let app = Arc::new(Self {
+            scanning: Scanning::new(parts.scanner, Arc::clone(&parts.clock), parts.accept_test_signatures, parts.limits.slot_wait),
+            settings: settings::Cache::new(stored),
+            gate: gate::Gate::new(parts.limits),
+            health: health::Board::default(),
+            store: parts.store,
+            spool: parts.spool,
+            blobs: parts.blobs,
+            inspector: parts.inspector,
+            clock: parts.clock,
+            ids: parts.ids,
+            secrets: parts.secrets,
+            node: parts.node,
+            limits: parts.limits,
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        });
+        app.recover_own().await?;
+        app.spawn_until_stop(|app| async move { app.scanning.watch(&app.stop).await });
+        app.spawn_until_stop(|app| async move { app.watch_settings().await });
+        app.spawn_until_stop(|app| async move { app.keep_leases().await });
+        app.spawn_until_stop(|app| async move { app.watch_health().await });
+        Ok(app)
+    }
+
+    /// The tracker of tasks that outlive a call. The server waits for it at the end.
+    pub const fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    /// The scanner's state and how to wait for it.
+    pub const fn scanning(&self) -> &Scanning {
+        &self.scanning
+    }
+
+    /// Ends the work beside the calls and waits until every upload that was committed is answered, at most `grace`.
+    pub async fn stop(&self, grace: Duration) {
+        self.tasks.close();
+        self.stop.cancel();
+        if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
+            tracing::warn!(left = self.tasks.len(), "work was still under way when the grace ended");
+        }
+    }
+
+    fn spawn_until_stop<F, Fut>(self: &Arc<Self>, work: F)
+    where
+        F: FnOnce(Arc<Self>) -> Fut,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let stop = self.stop.clone();
+        let work = work(Arc::clone(self));
+        self.tasks.spawn(async move {
+            tokio::select! { () = stop.cancelled() => {}, () = work => {} }
+        });
+    }
+}

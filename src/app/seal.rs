@@ -1,0 +1,168 @@
+//! Things we hand out and take back: download links and page tokens, signed with keys derived from the server's
+//! secrets (HKDF), each for its one purpose.
+//!
+//! Not here: what a link allows (`download.rs`) and what a page is (`library.rs`).
+
+use aws_lc_rs::{hkdf, hmac};
+use data_encoding::BASE64URL_NOPAD;
+
+/// Length of a whole HMAC-SHA-256, and of the shortened one in page tokens, in bytes.
+const MAC: usize = 32;
+
+/// What a sealed text is for: part of the key's derivation, so that one can never pass for the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A download link.
+    Link,
+    /// A page token.
+    Page,
+}
+
+impl Purpose {
+    const fn info(self) -> &'static [u8] {
+        match self {
+            Purpose::Link => b"lhfile v1 download link",
+            Purpose::Page => b"lhfile v1 page token",
+        }
+    }
+}
+
+/// The server's secrets: the first signs, all of them are believed.
+pub struct Secrets {
+    link: Vec<hmac::Key>,
+    page: Vec<hmac::Key>,
+}
+
+impl Secrets {
+    /// From secrets of at least 32 bytes, newest first. `None` if there is none or one is too short.
+    pub fn new(secrets: &[Vec<u8>]) -> Option<Self> {
+        if secrets.is_empty() || secrets.iter().any(|s| s.len() < 32) {
+            return None;
+        }
+        let derive = |purpose: Purpose| secrets.iter().map(|s| derive(s, purpose)).collect();
+        Some(Self { link: derive(Purpose::Link), page: derive(Purpose::Page) })
+    }
+
+    /// The payload with its signature, as text for URLs.
+    pub fn seal(&self, purpose: Purpose, payload: &[u8]) -> String {
+        let mut sealed = payload.to_vec();
+        sealed.extend_from_slice(hmac::sign(&self.keys(purpose)[0], payload).as_ref());
+        BASE64URL_NOPAD.encode(&sealed)
+    }
+
+    /// The payload, if the signature is by one of our secrets for this purpose.
+    pub fn open(&self, purpose: Purpose, text: &str) -> Option<Vec<u8>> {
+        if text.len() > 4_096 {
+            return None;
+        }
+        let mut sealed = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
+        let payload = sealed.len().checked_sub(MAC)?;
+        let (body, mac) = sealed.split_at(payload);
+        self.keys(purpose).iter().any(|key| hmac::verify(key, body, mac).is_ok()).then_some(())?;
+        sealed.truncate(payload);
+        Some(sealed)
+    }
+
+    fn keys(&self, purpose: Purpose) -> &[hmac::Key] {
+        match purpose {
+            Purpose::Link => &self.link,
+            Purpose::Page => &self.page,
+        }
+    }
+}
+
+fn derive(secret: &[u8], purpose: Purpose) -> hmac::Key {
+    let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"lhfile").extract(secret);
+    let info = [purpose.info()];
+    let okm = prk.expand(&info, hmac::HMAC_SHA256).expect("the key length is one HKDF can make");
+    hmac::Key::from(okm)
+}
+
+/// Writes length-prefixed fields: two different lists of fields are never the same bytes.
+#[derive(Default)]
+pub struct Fields(Vec<u8>);
+
+impl Fields {
+    /// One more field of at most 64 KiB.
+    #[must_use]
+    pub fn field(mut self, bytes: &[u8]) -> Self {
+        let len = u16::try_from(bytes.len()).expect("fields are ids and numbers");
+        self.0.extend_from_slice(&len.to_be_bytes());
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    /// One more number.
+    #[must_use]
+    pub fn number(self, n: i64) -> Self {
+        self.field(&n.to_be_bytes())
+    }
+
+    /// The bytes.
+    pub fn done(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+/// Reads what [`Fields`] wrote.
+pub struct Reader<'a>(pub &'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// The next field.
+    pub fn field(&mut self) -> Option<&'a [u8]> {
+        let (len, rest) = self.0.split_first_chunk::<2>()?;
+        let len = usize::from(u16::from_be_bytes(*len));
+        let (field, rest) = rest.split_at_checked(len)?;
+        self.0 = rest;
+        Some(field)
+    }
+
+    /// The next field as a number.
+    pub fn number(&mut self) -> Option<i64> {
+        Some(i64::from_be_bytes(self.field()?.try_into().ok()?))
+    }
+
+    /// The next field as text.
+    pub fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.field()?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets(bytes: &[u8]) -> Secrets {
+        Secrets::new(&bytes.iter().map(|b| vec![*b; 32]).collect::<Vec<_>>()).expect("long enough")
+    }
+
+    #[test]
+    fn a_sealed_text_opens_for_its_purpose_only_and_not_when_changed() {
+        let ours = secrets(&[1]);
+        let text = ours.seal(Purpose::Link, b"payload");
+        assert_eq!(ours.open(Purpose::Link, &text).as_deref(), Some(&b"payload"[..]));
+        assert_eq!(ours.open(Purpose::Page, &text), None);
+        for i in 0..text.len() {
+            let mut changed = text.clone().into_bytes();
+            changed[i] = if changed[i] == b'A' { b'B' } else { b'A' };
+            assert_eq!(ours.open(Purpose::Link, &String::from_utf8(changed).expect("ascii")), None, "byte {i}");
+        }
+    }
+
+    #[test]
+    fn an_old_secret_still_opens_until_it_is_removed() {
+        let text = secrets(&[1]).seal(Purpose::Page, b"x");
+        assert!(secrets(&[2, 1]).open(Purpose::Page, &text).is_some());
+        assert!(secrets(&[2]).open(Purpose::Page, &text).is_none());
+    }
+
+    #[test]
+    fn short_secrets_are_not_taken_and_fields_do_not_run_together() {
+        assert!(Secrets::new(&[vec![0; 31]]).is_none());
+        assert!(Secrets::new(&[]).is_none());
+        let ab = Fields::default().field(b"a").field(b"bc").done();
+        assert_ne!(ab, Fields::default().field(b"ab").field(b"c").done());
+        let mut reader = Reader(&ab);
+        assert_eq!((reader.text(), reader.text(), reader.text()), (Some("a"), Some("bc"), None));
+    }
+}

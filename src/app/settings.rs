@@ -1,0 +1,121 @@
+//! Settings as every call sees them, and how they are changed: validated all or nothing, fitted to the scanner, seen
+//! by every node within two seconds.
+//!
+//! Not here: the table and its bounds (`domain/settings.rs`).
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+use super::{App, Error};
+use crate::{
+    domain::{Caller, Reason, Settings, settings::SettingValue},
+    ports::StoredSettings,
+};
+
+/// How often the stored version is asked for.
+const POLL_EVERY: Duration = Duration::from_millis(900);
+
+/// The settings in force on this node.
+pub struct Cache(watch::Sender<Arc<StoredSettings>>);
+
+impl Cache {
+    /// What was loaded at start.
+    pub fn new(stored: StoredSettings) -> Self {
+        Self(watch::Sender::new(Arc::new(stored)))
+    }
+
+    fn get(&self) -> Arc<StoredSettings> {
+        Arc::clone(&self.0.borrow())
+    }
+
+    /// Newer ones only: a slow reader never brings back what a faster one replaced.
+    fn offer(&self, stored: StoredSettings) {
+        self.0.send_if_modified(|known| {
+            let newer = stored.version > known.version;
+            if newer {
+                *known = Arc::new(stored.clone());
+            }
+            newer
+        });
+    }
+}
+
+impl App {
+    /// The settings in force.
+    pub(super) fn settings(&self) -> Settings {
+        self.settings.get().settings.clone()
+    }
+
+    /// Every change but `UpdateSettings` asks this first.
+    pub(super) fn need_writable(&self) -> Result<(), Error> {
+        if self.settings.get().settings.read_only { Err(Reason::ReadOnly.into()) } else { Ok(()) }
+    }
+
+    /// The settings as stored now.
+    pub async fn get_settings(&self) -> Result<StoredSettings, Error> {
+        let stored = self.store.load_settings().await?;
+        self.settings.offer(stored.clone());
+        Ok(stored)
+    }
+
+    /// Changes some; all or nothing. Answers what is stored then.
+    pub async fn update_settings(
+        &self,
+        caller: &Caller,
+        changes: Vec<(&'static str, SettingValue)>,
+        etag: Option<String>,
+    ) -> Result<StoredSettings, Error> {
+        let before = self.store.load_settings().await?;
+        if etag.is_some_and(|etag| etag != settings_etag(before.version)) {
+            return Err(Reason::EtagMismatch.into());
+        }
+        let mut after = before.settings.clone();
+        for (key, value) in &changes {
+            after.set(key, value.clone())?;
+        }
+        after.judge_together()?;
+        if after.antivirus_enabled && after.max_file_bytes > before.settings.max_file_bytes {
+            // Before it is promised to anybody: the scanner takes it, or the setting is refused.
+            self.scanning.fit(after.max_file_bytes.unsigned_abs()).await?;
+        }
+        let changed: Vec<_> = changes
+            .into_iter()
+            .filter(|(key, value)| before.settings.get(key).is_ok_and(|old| old != *value))
+            .collect();
+        if !changed.is_empty() {
+            self.store.save_settings(changed, before.version, caller.into(), self.clock.now()).await?;
+        }
+        self.get_settings().await
+    }
+
+    /// Follows what other nodes store, and keeps the scanner fitted to it.
+    pub(super) async fn watch_settings(&self) {
+        let mut fitted = None;
+        loop {
+            match self.store.settings_version().await {
+                Ok(version) if version > self.settings.get().version => match self.store.load_settings().await {
+                    Ok(stored) => self.settings.offer(stored),
+                    Err(error) => tracing::error!(%error, "the settings could not be read: the last ones stay in force"),
+                },
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%error, "the settings' version could not be asked for"),
+            }
+            let settings = self.settings();
+            let wanted = (settings.antivirus_enabled, settings.max_file_bytes);
+            if settings.antivirus_enabled && fitted != Some(wanted) {
+                match self.scanning.fit(settings.max_file_bytes.unsigned_abs()).await {
+                    Ok(()) => fitted = Some(wanted),
+                    Err(error) => tracing::warn!(%error, "the scanner is not fitted to max_file_bytes yet"),
+                }
+            }
+            tokio::time::sleep(POLL_EVERY).await;
+        }
+    }
+}
+
+/// The etag of a version of the settings.
+pub fn settings_etag(version: i64) -> String {
+    format!("{version:x}")
+}
+

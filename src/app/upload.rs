@@ -1,0 +1,315 @@
+//! The upload's way: admit, intent, receive, accept, verdict, clear, publish, commit, in this order.
+//!
+//! Not here: the decisions themselves (`domain/admission.rs`), the bytes on their way in (`staging.rs`) and the
+//! scanner (`scanning.rs`). From the commit message on the work runs in a task of its own, which the caller's leaving
+//! does not stop. A guard undoes the rest on every other exit.
+
+use std::sync::Arc;
+
+use super::{
+    App, Error, UploadSource,
+    draft::Draft,
+    staging::{End, Staging, Whole, blocking},
+};
+use crate::{
+    domain::{
+        BlobState, Caller, Chat, Event, EventKind, FileId, FileView, Kind, Reason, Refusal, Settings, Sha256, Verdict,
+        VerdictKind,
+        admission::{self, Accepted, Admitted, Cleared, Declared, Finding, Received, Target, UploadOptions},
+        listing::FileRef,
+        media_type::ArchiveLimits,
+    },
+    fault_point,
+    ports::{Begun, BytesAt, Commit, Committed, Intent, NewUpload, Spooled},
+};
+
+/// Seconds a node's lease on its intents lasts; renewed every 20 s.
+pub const LEASE_SECS: i64 = 60;
+
+impl App {
+    /// Takes one upload from its header to its file. The source is drained beside the answer when it is refused.
+    pub async fn upload(
+        self: &Arc<Self>,
+        caller: Caller,
+        declared: Declared,
+        mut source: Box<dyn UploadSource>,
+    ) -> Result<FileView, Error> {
+        let started = tokio::time::Instant::now();
+        let result = self.take_upload(caller, declared, &mut source).await;
+        let (outcome, reason) = match &result {
+            Ok(view) => {
+                metrics::counter!("lhfile_upload_bytes_total").increment(view.blob.size);
+                ("stored", "")
+            }
+            Err(e) => ("refused", e.reason().map_or("INTERNAL", Reason::name)),
+        };
+        metrics::counter!("lhfile_uploads_total", "outcome" => outcome, "reason" => reason).increment(1);
+        metrics::histogram!("lhfile_upload_seconds", "outcome" => outcome).record(started.elapsed());
+        if result.is_err() {
+            self.tasks.spawn(source.drain());
+        }
+        result
+    }
+
+    /// What this caller may upload there now.
+    pub async fn upload_options(&self, caller: &Caller, target: Target) -> Result<UploadOptions, Error> {
+        let chat = self.find_target(&target).await?;
+        let settings = self.settings();
+        Ok(admission::options(caller, &target, chat.as_ref(), &settings, self.scanning.is_healthy())?)
+    }
+
+    async fn take_upload(
+        self: &Arc<Self>,
+        caller: Caller,
+        declared: Declared,
+        source: &mut Box<dyn UploadSource>,
+    ) -> Result<FileView, Error> {
+        let settings = self.settings();
+        let chat = self.find_target(&declared.target).await?;
+        let service = admission::Service {
+            scanner_healthy: self.scanning.is_healthy(),
+            room_bytes: self.spool.room_bytes(),
+        };
+        let target = declared.target.clone();
+        let admitted = match admission::admit(&caller, declared, chat.as_ref(), &settings, service) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return Err(self.record_refusal(&caller, &target, refusal).await),
+        };
+        let pass = self.gate.enter(&caller)?;
+        let intent = match self.begin(&caller, admitted.declared()).await? {
+            Begun::Started(intent) => intent,
+            Begun::Before { target, uploaded_sha256, file } => {
+                return self.repeat(&caller, &admitted, &target, uploaded_sha256, file, source.as_mut()).await;
+            }
+        };
+        fault_point!("U3");
+        let mut draft = Draft::new(self, intent, &caller, target);
+        let (size, sha256) = match draft.staging().receive(source.as_mut(), admitted.max_bytes(), &self.limits).await {
+            Ok(End::Commit { size, sha256 }) => (size, sha256),
+            Ok(End::Abandoned) => return Err(no_commit().into()),
+            Err(error) => return Err(draft.refuse(error)),
+        };
+        fault_point!("U6");
+        let app = Arc::clone(self);
+        let work = self.tasks.spawn(async move {
+            let _pass = pass;
+            let whole = match draft.staging().finish().await {
+                Ok(whole) => whole,
+                Err(error) => return Err(draft.refuse(error)),
+            };
+            let received = Received { size: whole.size, sha256: whole.sha256, commit_size: size, commit_sha256: sha256 };
+            match app.judge_and_commit(caller, admitted, received, &whole, intent).await {
+                Ok((view, kept)) => {
+                    draft.defuse();
+                    if !kept {
+                        app.discard(intent).await;
+                    }
+                    Ok(view)
+                }
+                Err(error) => Err(draft.refuse(error)),
+            }
+        });
+        work.await.map_err(|e| Error::from(std::io::Error::other(e)))?
+    }
+
+    async fn find_target(&self, target: &Target) -> Result<Option<Chat>, Error> {
+        Ok(match target {
+            Target::Chat(id) => self.store.find_chat(id).await?,
+            Target::Library => None,
+        })
+    }
+
+    /// Writes the intent: no bytes without a row.
+    async fn begin(&self, caller: &Caller, declared: &Declared) -> Result<Begun, Error> {
+        let now = self.clock.now();
+        let new = NewUpload {
+            key: self.ids.blob_key(now),
+            node: self.node.clone(),
+            person: caller.person.clone(),
+            request_id: declared.request_id.clone(),
+            target: declared.target.clone(),
+            now,
+            lease_until: now.plus_secs(LEASE_SECS),
+        };
+        fault_point!("U2");
+        Ok(self.store.begin_upload(new).await?)
+    }
+
+    /// The same person sent this request id before, with success: the bytes are read, compared and not kept.
+    async fn repeat(
+        &self,
+        caller: &Caller,
+        admitted: &Admitted,
+        target: &Target,
+        uploaded: Sha256,
+        file: FileId,
+        source: &mut dyn UploadSource,
+    ) -> Result<FileView, Error> {
+        if admitted.declared().target != *target {
+            return Err(Reason::RequestIdReused.into());
+        }
+        let mut staging = Staging::nowhere();
+        let (commit_size, commit_sha256) = match staging.receive(source, admitted.max_bytes(), &self.limits).await? {
+            End::Commit { size, sha256 } => (size, sha256),
+            End::Abandoned => return Err(no_commit().into()),
+        };
+        let (size, sha256) = staging.digest().await?;
+        admission::complete(admitted, &Received { size, sha256, commit_size, commit_sha256 })?;
+        if sha256 != uploaded {
+            return Err(Reason::RequestIdReused.into());
+        }
+        let view = self.store.find_file(FileRef::Id(file), caller).await?;
+        Ok(crate::domain::access::see(caller, view.as_ref(), &self.settings())?.clone())
+    }
+
+    /// Checks 10 to 16. Answers the file, and whether the spooled bytes became the store's.
+    async fn judge_and_commit(
+        &self,
+        caller: Caller,
+        admitted: Admitted,
+        received: Received,
+        whole: &Whole,
+        intent: Intent,
+    ) -> Result<(FileView, bool), Error> {
+        let settings = self.settings();
+        admission::complete(&admitted, &received)?;
+        let observed = {
+            let limits = admitted.scan_due().then(|| self.archive_limits());
+            let (inspector, spooled) = (Arc::clone(&self.inspector), Arc::clone(&whole.spooled));
+            blocking(move || inspector.inspect(spooled.as_ref(), limits)).await?
+        };
+        fault_point!("U7");
+        let accepted = admission::accept(admitted, received, observed)?;
+        let known = self.store.find_blob(received.sha256, received.size).await?;
+        let shared = known.as_ref().filter(|b| b.state == BlobState::Active).map(|b| b.id);
+        let (judged, synced) = tokio::join!(
+            self.find_verdict(&accepted, known.as_ref(), whole, &settings),
+            sync_unless_shared(shared, &whole.spooled),
+        );
+        let (finding, verdict) = judged?;
+        fault_point!("U8");
+        if let Finding::Found { signature } = &finding
+            && known.is_some()
+        {
+            let verdict = Verdict { kind: VerdictKind::Infected, ..verdict.clone() };
+            self.store.quarantine(received.sha256, verdict, signature).await?;
+        }
+        let cleared = admission::clear(accepted, finding, &settings)?;
+        synced?;
+        let verdict = Verdict { kind: cleared.verdict, ..verdict };
+        metrics::counter!("lhfile_verdicts_total", "kind" => verdict_name(verdict.kind)).increment(1);
+        self.commit(caller, cleared, verdict, shared, whole, intent, &settings).await
+    }
+
+    /// How far we look into archives: as far as the scanner does.
+    pub(super) fn archive_limits(&self) -> ArchiveLimits {
+        let limits = self.scanning.limits();
+        ArchiveLimits {
+            max_unpacked_bytes: limits.max_scan_bytes,
+            max_member_bytes: limits.max_file_bytes,
+            max_members: limits.max_files,
+            max_depth: limits.max_recursion,
+        }
+    }
+
+    async fn find_verdict(
+        &self,
+        accepted: &Accepted,
+        known: Option<&crate::domain::Blob>,
+        whole: &Whole,
+        settings: &Settings,
+    ) -> Result<(Finding, Verdict), Error> {
+        let now = self.clock.now();
+        let unknown = Verdict { kind: VerdictKind::NotScanned, engine: String::new(), signatures: String::new(), at: now };
+        if !accepted.scan_due() {
+            return Ok((Finding::NotDue, unknown));
+        }
+        if admission::refuse_before_scan(accepted, settings) {
+            // The answer is no whatever the scanner says; `clear` makes it of the archive's own trouble.
+            return Ok((Finding::Clean, unknown));
+        }
+        self.scanning.find_verdict(known, Arc::clone(&whole.spooled), now).await
+    }
+
+    /// U9 to U12: publish unless the bytes are there already, then one transaction: the moment it happens.
+    #[expect(clippy::too_many_arguments, reason = "each is a proof of a step before")]
+    async fn commit(
+        &self,
+        caller: Caller,
+        cleared: Cleared,
+        verdict: Verdict,
+        shared: Option<i64>,
+        whole: &Whole,
+        intent: Intent,
+        settings: &Settings,
+    ) -> Result<(FileView, bool), Error> {
+        let mut commit = Commit {
+            intent,
+            cleared,
+            caller,
+            file_id: self.ids.file_id(),
+            code_hash: self.ids.code_hash(),
+            bytes: shared.map_or(BytesAt::Published, BytesAt::Shared),
+            verdict,
+            grace_secs: settings.closed_chat_grace_seconds,
+            now: self.clock.now(),
+        };
+        if shared.is_some() {
+            if let Committed::Ready(view) = self.store.commit_upload(commit.clone()).await? {
+                fault_point!("U12");
+                return Ok((*view, false));
+            }
+            // The blob left meanwhile: its bytes are published anew under our own key.
+            sync_unless_shared(None, &whole.spooled).await?;
+            commit.bytes = BytesAt::Published;
+        }
+        fault_point!("U9");
+        self.blobs.publish(Arc::clone(&whole.spooled)).await?;
+        fault_point!("U10");
+        commit.now = self.clock.now();
+        fault_point!("U11");
+        match self.store.commit_upload(commit).await? {
+            Committed::Ready(view) => {
+                fault_point!("U12");
+                Ok((*view, true))
+            }
+            Committed::BlobGone => Err(Error::from(std::io::Error::other("a published blob was taken for a shared one"))),
+        }
+    }
+
+    /// A refusal before the first byte leaves its event. Load that is shed, and a caller without the right, leave none.
+    async fn record_refusal(&self, caller: &Caller, target: &Target, refusal: Refusal) -> Error {
+        if !matches!(refusal.reason.kind(), Kind::Unavailable | Kind::PermissionDenied | Kind::NotFound) {
+            let event = Event::new(EventKind::UploadRefused, caller.into())
+                .chat(target.chat().cloned())
+                .reason(refusal.reason);
+            if let Err(error) = self.store.record(event, self.clock.now()).await {
+                return error.into();
+            }
+        }
+        refusal.into()
+    }
+}
+
+/// Makes the bytes durable, beside the scan. Bytes that are in the store already need it not.
+async fn sync_unless_shared(shared: Option<i64>, spooled: &Arc<dyn Spooled>) -> Result<(), Error> {
+    if shared.is_some() {
+        return Ok(());
+    }
+    let spooled = Arc::clone(spooled);
+    blocking(move || spooled.sync()).await
+}
+
+fn no_commit() -> Refusal {
+    Refusal::new(Reason::BadStream).because("the stream ended without a commit message: nothing was stored")
+}
+
+/// The name of a verdict in metrics.
+const fn verdict_name(kind: VerdictKind) -> &'static str {
+    match kind {
+        VerdictKind::Clean => "clean",
+        VerdictKind::Infected => "infected",
+        VerdictKind::NotScanned => "not_scanned",
+        VerdictKind::UnscannableAccepted => "unscannable_accepted",
+    }
+}

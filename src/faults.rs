@@ -1,0 +1,25 @@
+//! Points at which the tests kill the process: `fault_point!("U4")` writes a marker file and parks the thread when
+//! `LHFILE_FAULT_POINT` names the point. Without the cargo feature `fault-points` it is nothing.
+
+/// Parks here when the test asks for it.
+#[cfg(feature = "fault-points")]
+#[expect(clippy::disallowed_methods, reason = "a test's own switch, compiled out of every release")]
+pub fn reach(point: &str) {
+    if std::env::var("LHFILE_FAULT_POINT").is_ok_and(|wanted| wanted == point) {
+        if let Ok(marker) = std::env::var("LHFILE_FAULT_MARKER") {
+            std::fs::write(marker, point).expect("the test gave a place that can be written");
+        }
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+/// Names a point of the protocol of an upload, a delete or a maintenance run.
+#[macro_export]
+macro_rules! fault_point {
+    ($point:literal) => {
+        #[cfg(feature = "fault-points")]
+        $crate::faults::reach($point);
+    };
+}
