@@ -76,6 +76,9 @@ for_test() {
     need php-cli has php
     need php-curl php_has curl
     need php-google-protobuf test -e /usr/share/php/Google/Protobuf/Internal/Message.php
+    # The generator of the PHP classes, of the same version as their library.
+    need protobuf-compiler has protoc
+    need libprotobuf-dev test -e /usr/include/google/protobuf/any.proto
     need python3-venv /usr/bin/python3 -c 'import venv, ensurepip'
 }
 

@@ -16,8 +16,12 @@ use Google\Rpc\Status;
 final class Refusal extends \RuntimeException
 {
     /** @param array<string, string> $metadata */
-    public function __construct(int $code, string $message, public readonly string $reason, public readonly array $metadata)
-    {
+    public function __construct(
+        int $code,
+        string $message,
+        public readonly string $reason,
+        public readonly array $metadata,
+    ) {
         parent::__construct($message, $code);
     }
 }
@@ -67,13 +71,17 @@ final class Grpc
                 $unsent = substr($unsent, strlen($piece));
                 return $piece;
             },
-            CURLOPT_WRITEFUNCTION => function ($curl, string $bytes) use (&$received, &$failure, $answerClass, $onAnswer): int {
+            CURLOPT_WRITEFUNCTION => function ($curl, string $bytes) use (&$received, &$failure, $answerClass, $onAnswer) {
                 $received .= $bytes;
                 try {
-                    while (strlen($received) >= 5 && strlen($received) >= 5 + ($length = unpack('N', $received, 1)[1])) {
+                    while (strlen($received) >= 5) {
+                        $end = 5 + unpack('N', $received, 1)[1];
+                        if (strlen($received) < $end) {
+                            break; // the rest of this message is still to come
+                        }
                         $answer = new $answerClass();
-                        $answer->mergeFromString(substr($received, 5, $length));
-                        $received = substr($received, 5 + $length);
+                        $answer->mergeFromString(substr($received, 5, $end - 5));
+                        $received = substr($received, $end);
                         $onAnswer($answer);
                     }
                 } catch (\Throwable $failure) {
@@ -133,6 +141,7 @@ final class Grpc
                 }
             }
         }
-        return new Refusal((int) $trailers['grpc-status'], rawurldecode($trailers['grpc-message'] ?? ''), $reason, $metadata);
+        $message = rawurldecode($trailers['grpc-message'] ?? '');
+        return new Refusal((int) $trailers['grpc-status'], $message, $reason, $metadata);
     }
 }

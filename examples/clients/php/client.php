@@ -140,7 +140,8 @@ function run(Grpc $grpc, array $arguments): void
             show(download($grpc, $arguments[1], $arguments[2]));
             return;
         default:
-            fwrite(STDERR, "usage: client.php put-chat CHAT STATUS [OWNER] | upload PATH [CHAT] | list CHAT | download ID PATH\n");
+            $usage = 'put-chat CHAT STATUS [OWNER] | upload PATH [CHAT] | list CHAT | download FILE_ID PATH';
+            fwrite(STDERR, "usage: client.php $usage\n");
             exit(2);
     }
 }
@@ -151,7 +152,8 @@ $addr = getenv('LHFILE_ADDR') ?: '127.0.0.1:50051';
 try {
     run(new Grpc(preg_replace('#^http://#', '', $addr), getenv('LHFILE_TOKEN') ?: ''), array_slice($argv, 1));
 } catch (Refusal $no) {
-    say(STDERR, ['code' => $no->getCode(), 'reason' => $no->reason, 'message' => $no->getMessage(), 'metadata' => (object) $no->metadata]);
+    $told = ['code' => $no->getCode(), 'reason' => $no->reason, 'message' => $no->getMessage()];
+    say(STDERR, $told + ['metadata' => (object) $no->metadata]);
     exit(3);
 } catch (Unreachable $gone) {
     fwrite(STDERR, $gone->getMessage() . "\n");
