@@ -11,6 +11,7 @@ use prost_reflect::DescriptorPool;
 /// The access option of `proto/lhfile/v1/options.proto`.
 const ACCESS: &str = "lhfile.v1.access";
 
+#[expect(clippy::disallowed_methods, reason = "cargo tells a build script its folder by the environment")]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=proto");

@@ -1,4 +1,6 @@
 //! The ports to time and chance, and the system's own clock and randomness: the one place that asks for them.
+//!
+//! Not here: the other ports (the parent module). Tests bring their own clock and ids.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

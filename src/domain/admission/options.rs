@@ -1,4 +1,6 @@
 //! What a caller may upload now, told before it tries: the same decisions as `admit`, without a file.
+//!
+//! Not here: the decisions themselves (the parent module).
 
 use super::{Target, extensions, judge_target};
 use crate::domain::{Caller, CallerKind, Chat, Reason, settings::Settings};

@@ -1,0 +1,61 @@
+# lhfile: `make` lists what there is. Each target installs what it lacks (setup/install.sh) and nothing else is needed.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run build test check fmt bench soak bless clean-data
+
+# Where the tools of the tests live, outside the checkout: a fresh clone finds them there.
+export LHFILE_CACHE ?= $(HOME)/.cache/lhfile
+# The same features everywhere, so that check, test and bless share what is built. `make run` has none of them.
+TESTED := --locked --features fault-points
+TOOLS := $(LHFILE_CACHE)/venv/bin
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Install what is missing, build, and serve on 127.0.0.1:50051 with the data in ./data (ARGS="..." goes to `lhfile serve`)
+	@setup/install.sh run
+	@echo "lhfile: building; the first time this compiles all dependencies and takes some minutes"
+	@cargo build --release --locked
+	@exec cargo run --quiet --release --locked -- serve $(ARGS)
+
+build: ## Build the release binary, target/release/lhfile
+	@setup/install.sh run
+	cargo build --release --locked
+
+test: ## Install what the tests need and run all of them
+	@setup/install.sh test
+	@echo "lhfile: building the tests; the first time this compiles all dependencies and takes some minutes"
+	cargo test $(TESTED) --doc
+	cargo test $(TESTED) --lib --bins --tests
+
+check: ## Format, lints, documentation and proto, every warning an error; changes nothing
+	@setup/install.sh check
+	cargo fmt --check
+	$(TOOLS)/buf lint proto
+	$(TOOLS)/buf format --diff --exit-code proto
+	cargo clippy $(TESTED) --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc $(TESTED) --no-deps --document-private-items
+
+fmt: ## Format the Rust and proto files in place
+	@setup/install.sh check
+	cargo fmt
+	$(TOOLS)/buf format --write proto
+
+bench: ## Measure the budgets beside their goals, about a quarter of an hour
+	@setup/install.sh test
+	cargo bench --locked
+
+soak: ## The long and large runs: tests marked #[ignore], in release
+	@setup/install.sh test
+	cargo test --release $(TESTED) --tests -- --ignored --test-threads=1
+
+bless: ## Write the generated pages anew (tests named generated_*), to be read as a diff
+	@setup/install.sh test
+	LHFILE_BLESS=1 cargo test $(TESTED) --lib --tests generated_
+	@git --no-pager diff --stat
+
+clean-data: ## Remove ./data: all files, the database and the secret of `make run`
+	rm -rf ./data

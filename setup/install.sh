@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Installs what a make target lacks, and nothing that is there already: setup/install.sh run|check|test
+#
+# Debian packages by apt-get, as root or through sudo; the Python tools of check and test into $LHFILE_CACHE/venv.
+# A clamd that Debian's package starts by itself is left alone: lhfile and its tests start their own.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cache=${LHFILE_CACHE:-${HOME:?set HOME or LHFILE_CACHE}/.cache/lhfile}
+missing=()
+export PATH="$PATH:/usr/sbin:/sbin"
+
+say() { echo "lhfile: $*" >&2; }
+die() { say "$*"; exit 1; }
+has() { command -v "$1"; }
+php_has() { has php && php -r "exit(extension_loaded('$1') ? 0 : 1);"; }
+
+# need PACKAGE TEST...: the Debian package that brings what TEST looks for.
+need() {
+    local package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing+=("$package")
+}
+
+install_missing() {
+    ((${#missing[@]})) || return 0
+    has apt-get >/dev/null || die "please install what these Debian packages bring: ${missing[*]}"
+    local as_root=()
+    if ((EUID != 0)); then
+        has sudo >/dev/null || die "run this as root once: apt-get install --no-install-recommends ${missing[*]}"
+        as_root=(sudo)
+    fi
+    say "installing ${missing[*]}"
+    local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
+    "${apt[@]}" update >&2
+    "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null >&2
+    missing=()
+}
+
+rust() {
+    has cargo >/dev/null || die "Rust is missing: get it from https://rustup.rs (1.95 or newer), then run make again"
+    # libsqlite3-sys and aws-lc-sys compile C; a compiler is all they ask for, no cmake.
+    need gcc has cc
+    need libc6-dev test -e /usr/include/stdio.h
+}
+
+python_tools() {
+    local wanted=setup/python-tools.txt venv=$cache/venv
+    if cmp -s "$wanted" "$venv/installed.txt" && [[ -x $venv/bin/python ]]; then
+        return
+    fi
+    say "installing the Python tools of $wanted into $venv"
+    rm -rf "$venv"
+    mkdir -p "$cache"
+    /usr/bin/python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --use-pep517 --requirement "$wanted" >&2
+    cp "$wanted" "$venv/installed.txt"
+}
+
+for_run() {
+    rust
+    need clamav-daemon has clamd
+}
+
+for_check() {
+    rust
+    cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
+        die "rustfmt or clippy is missing: rustup component add rustfmt clippy"
+    need python3-venv /usr/bin/python3 -c 'import venv, ensurepip'
+}
+
+for_test() {
+    for_run
+    need clamav-testfiles test -d /usr/share/clamav-testfiles
+    need strace has strace
+    need php-cli has php
+    need php-curl php_has curl
+    need php-google-protobuf test -e /usr/share/php/Google/Protobuf/Internal/Message.php
+    # The generator of the PHP classes, of the same version as their library.
+    need protobuf-compiler has protoc
+    need libprotobuf-dev test -e /usr/include/google/protobuf/any.proto
+    need python3-venv /usr/bin/python3 -c 'import venv, ensurepip'
+}
+
+purpose=${1:-}
+[[ $purpose == run || $purpose == check || $purpose == test ]] || die "usage: setup/install.sh run|check|test"
+"for_$purpose"
+install_missing
+if [[ $purpose != run ]]; then
+    python_tools
+fi
