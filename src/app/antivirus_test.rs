@@ -107,7 +107,11 @@ impl App {
         let mut explanation = Vec::new();
         if explain {
             explanation.push(format!("scanner: {} ({})", status.address, version.engine));
-            explanation.push(format!("signatures: {}{}", version.signatures, if version.test_only { " (TEST SIGNATURES ONLY: real malware is not found)" } else { "" }));
+            explanation.push(format!(
+                "signatures: {}{}",
+                version.signatures,
+                if version.test_only { " (TEST SIGNATURES ONLY: real malware is not found)" } else { "" }
+            ));
             explanation.push(format!("content: {} bytes, looks like {}", bytes.size(), observed.format.name()));
             explanation.push(match observed.archive {
                 Some(trouble) => format!("archive: {}", trouble.cause()),
@@ -115,7 +119,11 @@ impl App {
             });
             explanation.push(format!(
                 "limits: {} bytes a file, {} unpacked, {} members, {} deep; this scan had {} s",
-                limits.max_member_bytes, limits.max_unpacked_bytes, limits.max_members, limits.max_depth, deadline(bytes.size()).as_secs()
+                limits.max_member_bytes,
+                limits.max_unpacked_bytes,
+                limits.max_members,
+                limits.max_depth,
+                deadline(bytes.size()).as_secs()
             ));
             for canary in &status.canaries {
                 let verdict = if canary.passed { "as expected" } else { "WRONG" };

@@ -19,13 +19,10 @@ pub struct ChatPage {
 
 impl App {
     /// Applies each telling; the answers are in its order: the chat as stored, or why not.
-    pub async fn put_chats(
-        &self,
-        caller: &Caller,
-        told: Vec<ChatTold>,
-    ) -> Result<Vec<Result<Chat, Refusal>>, Error> {
+    pub async fn put_chats(&self, caller: &Caller, told: Vec<ChatTold>) -> Result<Vec<Result<Chat, Refusal>>, Error> {
         self.need_writable()?;
-        let allowed: Vec<bool> = told.iter().map(|t| caller.chats.contains(&t.id) && caller.within_ceiling(&t.id)).collect();
+        let allowed: Vec<bool> =
+            told.iter().map(|t| caller.chats.contains(&t.id) && caller.within_ceiling(&t.id)).collect();
         let wanted = told.into_iter().zip(&allowed).filter_map(|(t, ok)| ok.then_some(t)).collect();
         let mut stored = self.store.put_chats(wanted, caller.into(), self.clock.now()).await?.into_iter();
         Ok(allowed
@@ -55,8 +52,12 @@ impl App {
         };
         let scope = match (&caller.chats, caller.ceiling.as_ref().map(|c| &c.chats)) {
             (ChatSet::All, None | Some(ChatSet::All)) => None,
-            (ChatSet::All, Some(ChatSet::Only(ids))) | (ChatSet::Only(ids), None) => Some(ids.iter().cloned().collect()),
-            (ChatSet::Only(ids), Some(ceiling)) => Some(ids.iter().filter(|id| ceiling.contains(id)).cloned().collect()),
+            (ChatSet::All, Some(ChatSet::Only(ids))) | (ChatSet::Only(ids), None) => {
+                Some(ids.iter().cloned().collect())
+            }
+            (ChatSet::Only(ids), Some(ceiling)) => {
+                Some(ids.iter().filter(|id| ceiling.contains(id)).cloned().collect())
+            }
         };
         let chats = self.store.list_chats(ChatQuery { status, owner, scope, after, limit }).await?;
         let next_token = match chats.last() {

@@ -118,7 +118,12 @@ impl App {
     pub async fn start(parts: Parts) -> Result<Arc<Self>, Error> {
         let stored = parts.store.load_settings().await?;
         let app = Arc::new(Self {
-            scanning: Scanning::new(parts.scanner, Arc::clone(&parts.clock), parts.accept_test_signatures, parts.limits.slot_wait),
+            scanning: Scanning::new(
+                parts.scanner,
+                Arc::clone(&parts.clock),
+                parts.accept_test_signatures,
+                parts.limits.slot_wait,
+            ),
             settings: settings::Cache::new(stored),
             gate: gate::Gate::new(parts.limits),
             health: health::Board::default(),

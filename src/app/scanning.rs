@@ -3,10 +3,7 @@
 //! Not here: the protocol (`adapters/scanner/`) and what a verdict means (`domain/admission.rs`). Fail closed: until
 //! the canaries came back right, and again once one did not, nothing is called clean.
 
-use std::{
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -142,7 +139,8 @@ impl Scanning {
             metrics::counter!("lhfile_verdicts_reused_total").increment(1);
             return Ok((Finding::Clean, blob.verdict.clone()));
         }
-        let verdict = |kind| Verdict { kind, engine: version.engine.clone(), signatures: version.signatures.clone(), at: now };
+        let verdict =
+            |kind| Verdict { kind, engine: version.engine.clone(), signatures: version.signatures.clone(), at: now };
         let size = bytes.size();
         let slot = self.take_slot(size).await?;
         let started = tokio::time::Instant::now();
@@ -240,7 +238,9 @@ impl Scanning {
         let days = settings.signature_max_age_days;
         let ScannerState::Proved { version, .. } = &*self.state.borrow() else { return false };
         days > 0
-            && version.signatures_time.is_some_and(|made| made.plus_secs(days.saturating_mul(86_400)) < self.clock.now())
+            && version
+                .signatures_time
+                .is_some_and(|made| made.plus_secs(days.saturating_mul(86_400)) < self.clock.now())
     }
 
     /// Proves the scanner, and keeps proving it: canaries at start, every minute, and after every change of its
@@ -275,7 +275,10 @@ impl Scanning {
             return true;
         }
         let results = canaries::run(self.scanner.as_ref()).await;
-        let wrong = results.iter().find(|r| !r.passed).map(|r| format!("canary {}: expected {}, got {}", r.name, r.expected, r.got));
+        let wrong = results
+            .iter()
+            .find(|r| !r.passed)
+            .map(|r| format!("canary {}: expected {}, got {}", r.name, r.expected, r.got));
         self.canaries.send_replace(results);
         if let Some(cause) = wrong {
             self.mark_down(&cause);

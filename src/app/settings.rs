@@ -96,7 +96,9 @@ impl App {
             match self.store.settings_version().await {
                 Ok(version) if version > self.settings.get().version => match self.store.load_settings().await {
                     Ok(stored) => self.settings.offer(stored),
-                    Err(error) => tracing::error!(%error, "the settings could not be read: the last ones stay in force"),
+                    Err(error) => {
+                        tracing::error!(%error, "the settings could not be read: the last ones stay in force")
+                    }
                 },
                 Ok(_) => {}
                 Err(error) => tracing::debug!(%error, "the settings' version could not be asked for"),
@@ -118,4 +120,3 @@ impl App {
 pub fn settings_etag(version: i64) -> String {
     format!("{version:x}")
 }
-

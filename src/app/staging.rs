@@ -115,7 +115,12 @@ impl Staging {
     }
 
     /// Reads the stream to its commit. Check 9: real size, progress, the stream's own rules.
-    pub async fn receive(&mut self, source: &mut dyn UploadSource, max_bytes: u64, limits: &Limits) -> Result<End, Error> {
+    pub async fn receive(
+        &mut self,
+        source: &mut dyn UploadSource,
+        max_bytes: u64,
+        limits: &Limits,
+    ) -> Result<End, Error> {
         let mut pace = Pace::new(limits);
         loop {
             let part = tokio::select! {

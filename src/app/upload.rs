@@ -66,10 +66,8 @@ impl App {
     ) -> Result<FileView, Error> {
         let settings = self.settings();
         let chat = self.find_target(&declared.target).await?;
-        let service = admission::Service {
-            scanner_healthy: self.scanning.is_healthy(),
-            room_bytes: self.spool.room_bytes(),
-        };
+        let service =
+            admission::Service { scanner_healthy: self.scanning.is_healthy(), room_bytes: self.spool.room_bytes() };
         let target = declared.target.clone();
         let admitted = match admission::admit(&caller, declared, chat.as_ref(), &settings, service) {
             Ok(admitted) => admitted,
@@ -97,7 +95,8 @@ impl App {
                 Ok(whole) => whole,
                 Err(error) => return Err(draft.refuse(error)),
             };
-            let received = Received { size: whole.size, sha256: whole.sha256, commit_size: size, commit_sha256: sha256 };
+            let received =
+                Received { size: whole.size, sha256: whole.sha256, commit_size: size, commit_sha256: sha256 };
             match app.judge_and_commit(caller, admitted, received, &whole, intent).await {
                 Ok((view, kept)) => {
                     draft.defuse();
@@ -220,7 +219,8 @@ impl App {
         settings: &Settings,
     ) -> Result<(Finding, Verdict), Error> {
         let now = self.clock.now();
-        let unknown = Verdict { kind: VerdictKind::NotScanned, engine: String::new(), signatures: String::new(), at: now };
+        let unknown =
+            Verdict { kind: VerdictKind::NotScanned, engine: String::new(), signatures: String::new(), at: now };
         if !accepted.scan_due() {
             return Ok((Finding::NotDue, unknown));
         }
@@ -273,16 +273,17 @@ impl App {
                 fault_point!("U12");
                 Ok((*view, true))
             }
-            Committed::BlobGone => Err(Error::from(std::io::Error::other("a published blob was taken for a shared one"))),
+            Committed::BlobGone => {
+                Err(Error::from(std::io::Error::other("a published blob was taken for a shared one")))
+            }
         }
     }
 
     /// A refusal before the first byte leaves its event. Load that is shed, and a caller without the right, leave none.
     async fn record_refusal(&self, caller: &Caller, target: &Target, refusal: Refusal) -> Error {
         if !matches!(refusal.reason.kind(), Kind::Unavailable | Kind::PermissionDenied | Kind::NotFound) {
-            let event = Event::new(EventKind::UploadRefused, caller.into())
-                .chat(target.chat().cloned())
-                .reason(refusal.reason);
+            let event =
+                Event::new(EventKind::UploadRefused, caller.into()).chat(target.chat().cloned()).reason(refusal.reason);
             if let Err(error) = self.store.record(event, self.clock.now()).await {
                 return error.into();
             }

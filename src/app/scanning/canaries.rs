@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::ports::{Scanner, ScanReply};
+use crate::ports::{Expect, ScanReply, Scanner};
 
 /// How one canary fared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub async fn run(scanner: &dyn Scanner) -> Vec<CanaryResult> {
         let answered = reply.is_ok();
         results.push(CanaryResult {
             name: canary.name,
-            expected: canary.expect.name(),
+            expected: expected(canary.expect),
             passed: reply.as_ref().is_ok_and(|r| canary.expect.agrees(r)),
             got: match reply {
                 Ok(ScanReply::Clean) => "CLEAN".to_owned(),
@@ -42,4 +42,13 @@ pub async fn run(scanner: &dyn Scanner) -> Vec<CanaryResult> {
         }
     }
     results
+}
+
+/// What had to come back, as the answers are written.
+const fn expected(expect: Expect) -> &'static str {
+    match expect {
+        Expect::Clean => "CLEAN",
+        Expect::Infected => "INFECTED",
+        Expect::Unscannable => "UNSCANNABLE",
+    }
 }

@@ -51,7 +51,9 @@ impl Scanning {
             address: self.scanner.address(),
             signatures_too_old: too_old,
             warning: match (test_only, too_old) {
-                (true, _) => Some("ONLY TEST SIGNATURES are loaded, real malware is not found: run `freshclam` and restart"),
+                (true, _) => {
+                    Some("ONLY TEST SIGNATURES are loaded, real malware is not found: run `freshclam` and restart")
+                }
                 (false, true) => Some("the signatures are old: check that freshclam runs"),
                 (false, false) => None,
             },
