@@ -2,4 +2,5 @@
 //!
 //! Not here: rules (`domain/`) and the order of things (`app/`). `server.rs` introduces them to their ports.
 
+pub mod blobs;
 pub mod content;
