@@ -9,3 +9,4 @@ pub mod config;
 pub mod domain;
 pub mod ports;
 pub mod rpc;
+pub mod telemetry;

@@ -111,10 +111,8 @@ fn window_of_a_connection_holds_that_of_a_stream() {
 
 #[test]
 fn command_line_wins() {
-    let overrides = Overrides {
-        listen: Some("127.0.0.1:1".parse().expect("an address")),
-        data_dir: Some("/srv/lhfile".into()),
-    };
+    let overrides =
+        Overrides { listen: Some("127.0.0.1:1".parse().expect("an address")), data_dir: Some("/srv/lhfile".into()) };
     let config = Config::load(None, &overrides).expect("holds");
     assert_eq!((config.listen.port(), config.data_dir.to_str()), (1, Some("/srv/lhfile")));
 }

@@ -121,6 +121,8 @@ pub fn delete(
         (FileState::Ready, true) => Ok(Deletion::Delete),
         (FileState::Deleted, true) => Ok(Deletion::AlreadyDone),
         (FileState::Deleted, false) => Err(Refusal::not_found()),
-        (FileState::Ready, false) => Err(caller.need(&[Permission::FileDelete]).err().unwrap_or_else(Refusal::not_found)),
+        (FileState::Ready, false) => {
+            Err(caller.need(&[Permission::FileDelete]).err().unwrap_or_else(Refusal::not_found))
+        }
     }
 }

@@ -105,7 +105,11 @@ pub fn admit(
         return Err(Reason::ReadOnly.into());
     }
     let persistent = judge_persistent(caller, &declared)?;
-    if declared.message_id.as_ref().is_some_and(|id| id.is_empty() || id.len() > 128 || id.chars().any(char::is_control)) {
+    if declared
+        .message_id
+        .as_ref()
+        .is_some_and(|id| id.is_empty() || id.len() > 128 || id.chars().any(char::is_control))
+    {
         return Err(Refusal::argument("message_id", "message_id must be 1 to 128 bytes without control characters"));
     }
     // 5, 6
@@ -197,9 +201,7 @@ pub fn is_scan_due(caller: &Caller, settings: &Settings) -> bool {
 
 /// `TOO_LARGE` with the limit.
 pub fn too_large(limit: u64) -> Refusal {
-    Refusal::new(Reason::TooLarge)
-        .because(format!("the file is larger than {limit} bytes"))
-        .with("limit_bytes", limit)
+    Refusal::new(Reason::TooLarge).because(format!("the file is larger than {limit} bytes")).with("limit_bytes", limit)
 }
 
 /// `SCANNER_DOWN` with when to try again.
@@ -235,7 +237,9 @@ pub fn complete(admitted: &Admitted, received: &Received) -> Result<(), Refusal>
         return Err(Reason::Empty.into());
     }
     if [declared.sha256, received.commit_sha256].into_iter().flatten().any(|sha| sha != received.sha256) {
-        return Err(Refusal::new(Reason::ChecksumMismatch).because("the declared SHA-256 is not that of the bytes received"));
+        return Err(
+            Refusal::new(Reason::ChecksumMismatch).because("the declared SHA-256 is not that of the bytes received")
+        );
     }
     Ok(())
 }

@@ -60,10 +60,7 @@ impl Actor {
 
 impl From<&super::Caller> for Actor {
     fn from(caller: &super::Caller) -> Self {
-        Self {
-            person: Some(caller.person.clone()),
-            acting_service: caller.ceiling.as_ref().map(|c| c.service.clone()),
-        }
+        Self { person: Some(caller.person.clone()), acting_service: caller.ceiling.as_ref().map(|c| c.service.clone()) }
     }
 }
 

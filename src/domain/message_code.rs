@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn a_broken_code_is_not_found() {
-        for bad in ["", "[file=]", "[file=1]", "[file=+1_5a]", "[file=1_zz]", "file=1_00000000000000000000000000000000"] {
+        for bad in ["", "[file=]", "[file=1]", "[file=+1_5a]", "[file=1_zz]", "file=1_00000000000000000000000000000000"]
+        {
             assert_eq!(bad.parse::<MessageCode>(), Err(Refusal::not_found()), "{bad}");
         }
     }

@@ -31,8 +31,9 @@ impl DisplayName {
     /// Takes a name as sent. A nameless image becomes `clipboard.` and the extension of its content type.
     pub fn new(name: &str, content_type: &str) -> Result<Self, Refusal> {
         if name.is_empty() {
-            let ext = media_type::extension_for_image_type(content_type)
-                .ok_or_else(|| bad("a file needs a name (only an image may come without one, with its content type)"))?;
+            let ext = media_type::extension_for_image_type(content_type).ok_or_else(|| {
+                bad("a file needs a name (only an image may come without one, with its content type)")
+            })?;
             return Ok(Self(format!("clipboard.{ext}")));
         }
         if name.len() > MAX_NAME_BYTES {
@@ -103,7 +104,9 @@ mod tests {
     #[test]
     fn hostile_names_are_refused() {
         let long = "x".repeat(256);
-        for bad in ["", ".", "..", "a/b", "a\\b", "a\0b", "a\r\nb", "a\x1b[2J", "a\u{202e}gpj.exe", "\u{2028}", "  ", &long] {
+        for bad in
+            ["", ".", "..", "a/b", "a\\b", "a\0b", "a\r\nb", "a\x1b[2J", "a\u{202e}gpj.exe", "\u{2028}", "  ", &long]
+        {
             let refusal = DisplayName::new(bad, "").expect_err(bad);
             assert_eq!(refusal.reason, Reason::BadName);
         }
@@ -112,8 +115,15 @@ mod tests {
     #[test]
     fn strange_but_harmless_names_pass_and_the_last_extension_counts() {
         for (name, ext) in [
-            ("CON", ""), ("aux.txt", "txt"), ("a.php.JPG", "jpg"), ("Größe \"x\".pdf", "pdf"), (".htaccess", "htaccess"),
-            ("trailing.", ""), ("a.tar.gz", "gz"), ("a.ｐｄｆ", ""), ("x.toolongextension", ""),
+            ("CON", ""),
+            ("aux.txt", "txt"),
+            ("a.php.JPG", "jpg"),
+            ("Größe \"x\".pdf", "pdf"),
+            (".htaccess", "htaccess"),
+            ("trailing.", ""),
+            ("a.tar.gz", "gz"),
+            ("a.ｐｄｆ", ""),
+            ("x.toolongextension", ""),
         ] {
             assert_eq!(DisplayName::new(name, "").expect(name).extension().as_str(), ext, "{name}");
         }

@@ -8,8 +8,8 @@ use std::io;
 use async_trait::async_trait;
 
 use crate::domain::{
-    Actor, Blob, BlobKey, Caller, Chat, ChatId, ChatStatus, CodeHash, Event, FileId, FileView, OperatorId,
-    Person, Reason, Refusal, RequestId, Settings, Sha256, Time, Verdict,
+    Actor, Blob, BlobKey, Caller, Chat, ChatId, ChatStatus, CodeHash, Event, FileId, FileView, OperatorId, Person,
+    Reason, Refusal, RequestId, Settings, Sha256, Time, Verdict,
     access::Deletion,
     admission::{Cleared, Target},
     listing::{FileQuery, FileRef, Page},
@@ -339,4 +339,3 @@ pub trait Store: UploadStore + FileStore + ChatStore + SettingsStore {
     /// A cheap round trip that also writes nothing.
     async fn ping(&self) -> Result<(), StoreError>;
 }
-

@@ -68,11 +68,19 @@ impl SettingKind {
         match (self, value) {
             (SettingKind::Bool, SettingValue::Bool(_)) => Ok(()),
             (SettingKind::Int { min, max, unit }, SettingValue::Int(n)) => {
-                if (min..=max).contains(n) { Ok(()) } else { Err(format!("must be {min} to {max} {unit}")) }
+                if (min..=max).contains(n) {
+                    Ok(())
+                } else {
+                    Err(format!("must be {min} to {max} {unit}"))
+                }
             }
             (SettingKind::Extensions, SettingValue::Extensions(list)) => judge_extensions(list),
             (SettingKind::Choice(names), SettingValue::Choice(name)) => {
-                if names.contains(&name.as_str()) { Ok(()) } else { Err(format!("must be one of {}", names.join(", "))) }
+                if names.contains(&name.as_str()) {
+                    Ok(())
+                } else {
+                    Err(format!("must be one of {}", names.join(", ")))
+                }
             }
             _ => Err(format!("must be a value of type {}", self.name())),
         }
@@ -86,7 +94,10 @@ impl SettingKind {
                 SettingValue::Int(text.parse().map_err(|_| "must be a whole number".to_owned())?)
             }
             SettingKind::Extensions => SettingValue::Extensions(
-                text.split(|c: char| c.is_whitespace() || c == ',').filter(|s| !s.is_empty()).map(str::to_owned).collect(),
+                text.split(|c: char| c.is_whitespace() || c == ',')
+                    .filter(|s| !s.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
             ),
             SettingKind::Choice(_) => SettingValue::Choice(text.to_owned()),
         };
