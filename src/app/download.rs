@@ -18,6 +18,7 @@ use super::{
     seal::{Fields, Purpose, Reader},
 };
 use crate::{
+    telemetry::names,
     domain::{
         Actor, Caller, CallerKind, Ceiling, ChatSet, Event, EventKind, FileId, FileView, Permissions, Person, Reason,
         Refusal, Sha256, Time,
@@ -64,7 +65,7 @@ impl App {
     ) -> Result<Download, Error> {
         let result = self.open_download(by, offset, limit, inline).await;
         let outcome = result.as_ref().map_or_else(|e| e.reason().map_or("INTERNAL", Reason::name), |_| "started");
-        metrics::counter!("lhfile_downloads_total", "outcome" => outcome).increment(1);
+        metrics::counter!(names::DOWNLOADS, names::OUTCOME => outcome).increment(1);
         result
     }
 
@@ -104,7 +105,7 @@ impl App {
         };
         let chunks = chunks.inspect(|chunk| {
             if let Ok(chunk) = chunk {
-                metrics::counter!("lhfile_download_bytes_total").increment(chunk.len() as u64);
+                metrics::counter!(names::DOWNLOAD_BYTES).increment(chunk.len() as u64);
             }
         });
         Ok(Download {
@@ -160,7 +161,7 @@ impl App {
 
     async fn record_corruption(&self, file: FileId) {
         tracing::error!(%file, "stored bytes do not have their hash");
-        metrics::counter!("lhfile_corrupt_total").increment(1);
+        metrics::counter!(names::CORRUPT).increment(1);
         let event = Event::new(EventKind::BlobCorrupt, Actor::SYSTEM).file(file).reason(Reason::Corrupt);
         if let Err(error) = self.store.record(event, self.clock.now()).await {
             tracing::error!(%error, "the event of damaged bytes could not be written");

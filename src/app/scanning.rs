@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Error;
 use crate::{
+    telemetry::names,
     domain::{Blob, Reason, Refusal, Settings, Time, Verdict, VerdictKind, admission::Finding},
     ports::{Clock, EngineVersion, ScanError, ScanReply, Scanner, ScannerLimits, Spooled},
 };
@@ -136,7 +137,7 @@ impl Scanning {
             && blob.verdict.kind == VerdictKind::Clean
             && blob.verdict.signatures == version.signatures
         {
-            metrics::counter!("lhfile_verdicts_reused_total").increment(1);
+            metrics::counter!(names::VERDICTS, names::KIND => "reused").increment(1);
             return Ok((Finding::Clean, blob.verdict.clone()));
         }
         let verdict =
@@ -152,7 +153,7 @@ impl Scanning {
             Ok(ScanReply::Unscannable { .. }) | Err(ScanError::TooLong(_)) => "unscannable",
             Err(ScanError::Down(_) | ScanError::Source(_)) => "failed",
         };
-        metrics::histogram!("lhfile_scan_seconds", "outcome" => outcome).record(started.elapsed());
+        metrics::histogram!(names::SCAN_SECONDS, names::OUTCOME => outcome).record(started.elapsed());
         Ok(match reply {
             Ok(ScanReply::Clean) => {
                 // Whoever calls it clean must have been proved still to be able to say no.
@@ -201,7 +202,7 @@ impl Scanning {
     }
 
     async fn take_slot(&self, size: u64) -> Result<Slot, Refusal> {
-        metrics::gauge!("lhfile_scan_queue").increment(1);
+        metrics::gauge!(names::SCAN_QUEUE).increment(1);
         let take = async {
             let large = match size > LARGE_BYTES {
                 true => Some(Arc::clone(&self.large).acquire_owned().await.expect("it is never closed")),
@@ -210,7 +211,7 @@ impl Scanning {
             Slot { _slot: Arc::clone(&self.slots).acquire_owned().await.expect("it is never closed"), _large: large }
         };
         let slot = tokio::time::timeout(self.slot_wait, take).await;
-        metrics::gauge!("lhfile_scan_queue").decrement(1);
+        metrics::gauge!(names::SCAN_QUEUE).decrement(1);
         slot.map_err(|_| {
             Refusal::new(Reason::Busy)
                 .because("the scanner is busy: no slot became free in time")
@@ -229,7 +230,7 @@ impl Scanning {
                 true
             }
         });
-        metrics::gauge!("lhfile_scanner_up").set(0.0);
+        metrics::gauge!(names::SCANNER_UP).set(0.0);
         self.probe_now.notify_one();
     }
 
@@ -288,7 +289,7 @@ impl Scanning {
         if proved.as_ref() != Some(&version) {
             tracing::info!(engine = %version.engine, signatures = %version.signatures, test_only = version.test_only, "the scanner is proved");
         }
-        metrics::gauge!("lhfile_scanner_up").set(1.0);
+        metrics::gauge!(names::SCANNER_UP).set(1.0);
         self.state.send_replace(ScannerState::Proved { version, at: self.clock.now() });
         true
     }

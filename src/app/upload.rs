@@ -12,6 +12,7 @@ use super::{
     staging::{End, Staging, Whole, blocking},
 };
 use crate::{
+    telemetry::names,
     domain::{
         BlobState, Caller, Chat, Event, EventKind, FileId, FileView, Kind, Reason, Refusal, Settings, Sha256, Verdict,
         VerdictKind,
@@ -38,13 +39,13 @@ impl App {
         let result = self.take_upload(caller, declared, &mut source).await;
         let (outcome, reason) = match &result {
             Ok(view) => {
-                metrics::counter!("lhfile_upload_bytes_total").increment(view.blob.size);
+                metrics::counter!(names::UPLOAD_BYTES).increment(view.blob.size);
                 ("stored", "")
             }
             Err(e) => ("refused", e.reason().map_or("INTERNAL", Reason::name)),
         };
-        metrics::counter!("lhfile_uploads_total", "outcome" => outcome, "reason" => reason).increment(1);
-        metrics::histogram!("lhfile_upload_seconds", "outcome" => outcome).record(started.elapsed());
+        metrics::counter!(names::UPLOADS, names::OUTCOME => outcome, names::REASON => reason).increment(1);
+        metrics::histogram!(names::UPLOAD_SECONDS, names::OUTCOME => outcome).record(started.elapsed());
         if result.is_err() {
             self.tasks.spawn(source.drain());
         }
@@ -196,7 +197,7 @@ impl App {
         let cleared = admission::clear(accepted, finding, &settings)?;
         synced?;
         let verdict = Verdict { kind: cleared.verdict, ..verdict };
-        metrics::counter!("lhfile_verdicts_total", "kind" => verdict_name(verdict.kind)).increment(1);
+        metrics::counter!(names::VERDICTS, names::KIND => verdict_name(verdict.kind)).increment(1);
         self.commit(caller, cleared, verdict, shared, whole, intent, &settings).await
     }
 

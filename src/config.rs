@@ -1,0 +1,261 @@
+//! The process's configuration: addresses, data folder, keys, scanner, limits. Read once at start: the defaults of
+//! `examples/lhfile.toml`, then the user's file, then `LHFILE_…`, then the command line.
+//!
+//! Not here: what may be uploaded by whom, which changes at run time (`domain/settings.rs`), and the data folder's own
+//! secret (`cli/secret.rs`). Go next to `config/judge.rs`: what must hold, and what to do if it does not.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use figment::{
+    Figment,
+    providers::{Env, Format as _, Serialized, Toml},
+};
+use serde::{Deserialize, Deserializer, de};
+
+mod judge;
+mod keys;
+mod unknown;
+pub use keys::{Algorithm, KeyConfig, KeyMaterial};
+
+/// The commented defaults, as shipped: the first layer of every configuration.
+pub const DEFAULTS: &str = include_str!("../examples/lhfile.toml");
+
+/// Before each variable of the environment.
+const PREFIX: &str = "LHFILE_";
+/// Variables with our prefix that belong to the command line.
+const NOT_CONFIG: &[&str] = &["addr", "token", "act_as", "config"];
+
+/// The process's configuration. Every key is explained in `examples/lhfile.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the service listens.
+    pub listen: SocketAddr,
+    /// The folder of database, files and secret.
+    pub data_dir: PathBuf,
+    /// Where Prometheus reads. `None`: nowhere.
+    #[serde(deserialize_with = "empty_is_none")]
+    pub metrics_listen: Option<SocketAddr>,
+    /// Listens beyond loopback without TLS.
+    pub allow_plaintext_beyond_loopback: bool,
+    /// Reflection asks for no token beyond loopback. Ask [`Config::is_reflection_public`].
+    pub reflection_public: bool,
+    /// Longest life of a token, in seconds, at least 1.
+    pub max_token_ttl_seconds: u64,
+    /// What running calls have to end after SIGTERM, in seconds.
+    pub shutdown_grace_seconds: u64,
+    /// Keys of tokens. Empty: the data folder's own secret.
+    pub keys: Vec<KeyConfig>,
+    /// The virus scanner.
+    pub scanner: ScannerConfig,
+    /// Room for uploads under way.
+    pub spool: SpoolConfig,
+    /// HTTP/2.
+    pub grpc: GrpcConfig,
+    /// How much at once.
+    pub limits: LimitsConfig,
+    /// Logs.
+    pub log: LogConfig,
+}
+
+/// Where the scanner is and what it takes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScannerConfig {
+    /// Whose clamd.
+    pub mode: ScannerMode,
+    /// Of an external clamd: `unix:/path` or `tcp:HOST:PORT`. Empty with managed.
+    pub address: String,
+    /// Folder of the signatures.
+    pub signature_dir: PathBuf,
+    /// The clamd to start: a path, or a name.
+    pub clamd_binary: PathBuf,
+    /// Uploads are taken beyond loopback on test signatures alone.
+    pub accept_test_signatures: bool,
+    /// Declared limits.
+    pub limits: ScannerLimitsConfig,
+}
+
+/// Whose clamd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScannerMode {
+    /// Started and minded by the service.
+    Managed,
+    /// Somebody else's, at an address.
+    External,
+}
+
+/// What an external clamd is declared to take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScannerLimitsConfig {
+    /// Scans at once; 0, managed only: one for each core, at least 2.
+    pub threads: u32,
+    /// The smaller of `StreamMaxLength` and `MaxFileSize`, in bytes.
+    pub max_file_bytes: u64,
+    /// `MaxScanSize`, in bytes.
+    pub max_scan_bytes: u64,
+    /// `MaxFiles`.
+    pub max_files: u32,
+    /// `MaxRecursion`.
+    pub max_recursion: u32,
+}
+
+/// Room for uploads under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpoolConfig {
+    /// Most bytes of all of them.
+    pub budget_bytes: u64,
+    /// Share of the disk that stays free, in percent, 0 to 90.
+    pub reserve_percent: u8,
+}
+
+/// HTTP/2: throughput against memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrpcConfig {
+    /// Window of a stream, in bytes.
+    pub stream_window_bytes: u32,
+    /// Window of a connection, in bytes.
+    pub connection_window_bytes: u32,
+    /// Largest frame, in bytes.
+    pub max_frame_bytes: u32,
+    /// Most calls at once on a connection.
+    pub max_streams: u32,
+    /// Largest header list, in bytes.
+    pub max_header_list_bytes: u32,
+    /// Silence after which a connection is asked, in seconds.
+    pub keepalive_seconds: u64,
+    /// What it has to answer, in seconds.
+    pub keepalive_timeout_seconds: u64,
+    /// Age after which a connection takes no new calls, in seconds.
+    pub connection_age_seconds: u64,
+    /// After which it is closed then, in seconds.
+    pub connection_age_grace_seconds: u64,
+}
+
+/// How much at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Uploads of one visitor.
+    pub uploads_per_visitor: u32,
+    /// Uploads of one operator.
+    pub uploads_per_operator: u32,
+    /// Connections.
+    pub connections: u32,
+}
+
+/// Logs.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// What is logged, as `tracing_subscriber::EnvFilter` reads it.
+    pub filter: String,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// Text.
+    Text,
+    /// JSON.
+    Json,
+}
+
+/// What the command line says over file and environment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `listen`.
+    pub listen: Option<SocketAddr>,
+    /// `data_dir`.
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Why there is no configuration, with what to do about it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigError(String);
+
+impl ConfigError {
+    fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads all layers and judges the result.
+    ///
+    /// # Errors
+    /// A file that cannot be read, an unknown key, a value of the wrong type or out of bounds; the message names where
+    /// it was found and says what to do.
+    pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
+        let mut figment = Figment::from(Toml::string(DEFAULTS));
+        if let Some(path) = path {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| ConfigError(format!("{} cannot be read: {error}", path.display())))?;
+            let layer = Figment::from(Toml::string(&text));
+            unknown::refuse_unknown_keys(&layer, &path.display().to_string(), ".")?;
+            // By path, so that an error names the file.
+            figment = figment.merge(Toml::file_exact(path));
+        }
+        let environment = Env::prefixed(PREFIX).ignore(NOT_CONFIG).split("__");
+        unknown::refuse_unknown_keys(&Figment::from(environment.clone()), "the environment (LHFILE_…)", "__")?;
+        figment = figment.merge(environment);
+        if let Some(listen) = overrides.listen {
+            figment = figment.merge(Serialized::default("listen", listen));
+        }
+        if let Some(data_dir) = &overrides.data_dir {
+            figment = figment.merge(Serialized::default("data_dir", data_dir));
+        }
+        let config: Config = figment.extract().map_err(|error| ConfigError(error.to_string()))?;
+        config.judge()?;
+        Ok(config)
+    }
+
+    /// Reflection asks for no token.
+    pub fn is_reflection_public(&self) -> bool {
+        self.reflection_public || self.is_loopback()
+    }
+
+    /// Only this machine can reach the service.
+    pub fn is_loopback(&self) -> bool {
+        self.listen.ip().is_loopback()
+    }
+
+    /// What running calls have to end.
+    pub fn shutdown_grace(&self) -> Duration {
+        Duration::from_secs(self.shutdown_grace_seconds)
+    }
+}
+
+/// An address, or nothing.
+fn empty_is_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| de::Error::custom(format!("{text:?} is no IP:port; empty means off")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! The rules of the configuration, on files as people write them.
+
+use super::*;
+
+fn load(text: &str) -> Result<Config, String> {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("lhfile.toml");
+    std::fs::write(&path, text).expect("written");
+    Config::load(Some(&path), &Overrides::default()).map_err(|e| e.to_string())
+}
+
+fn refusal(text: &str) -> String {
+    load(text).expect_err(text)
+}
+
+#[test]
+fn defaults_are_those_of_the_commented_file_and_hold() {
+    let config = Config::load(None, &Overrides::default()).expect("the defaults hold");
+    assert_eq!(config, load("").expect("an empty file changes nothing"));
+    assert_eq!(config, load(DEFAULTS).expect("the file itself holds"));
+    assert_eq!(config.listen.to_string(), "127.0.0.1:50051");
+    assert_eq!(config.metrics_listen.map(|a| a.to_string()).as_deref(), Some("127.0.0.1:50052"));
+    assert_eq!(config.data_dir, Path::new("./data"));
+    assert_eq!(config.max_token_ttl_seconds, 24 * 3600);
+    assert_eq!((config.spool.budget_bytes, config.spool.reserve_percent), (4 << 30, 5));
+    assert_eq!((config.limits.uploads_per_visitor, config.limits.uploads_per_operator), (2, 8));
+    assert_eq!((config.limits.connections, config.shutdown_grace_seconds), (10_000, 30));
+    assert_eq!((config.scanner.mode, config.log.format), (ScannerMode::Managed, LogFormat::Auto));
+    assert!(config.keys.is_empty() && config.is_reflection_public());
+}
+
+#[test]
+fn every_default_is_commented() {
+    let mut commented = false;
+    for line in DEFAULTS.lines() {
+        match line.trim() {
+            line if line.starts_with('#') => commented = true,
+            "" => commented = false,
+            line if line.starts_with('[') => commented = false,
+            line => assert!(commented, "{line} has no comment"),
+        }
+    }
+}
+
+#[test]
+fn unknown_key_is_refused_naming_file_key_and_neighbours() {
+    let text = refusal("[scanner]\nmodus = \"managed\"\n");
+    assert!(text.contains("lhfile.toml: unknown key scanner.modus"), "{text}");
+    assert!(text.contains("clamd_binary"), "{text}");
+    assert!(refusal("colour = 1").contains("unknown key colour"));
+    let text = refusal("[[keys]]\nkid = \"a\"\nalgorithm = \"HS256\"\nsecrets = \"x\"\n");
+    assert!(text.contains("secrets") && text.contains("lhfile.toml"), "{text}");
+}
+
+#[test]
+fn wrong_type_is_refused_naming_file_and_key() {
+    let text = refusal("listen = 7");
+    assert!(text.contains("listen") && text.contains("lhfile.toml"), "{text}");
+    assert!(refusal("metrics_listen = \"here\"").contains("metrics_listen"));
+    assert!(refusal("[log]\nformat = \"xml\"").contains("format"));
+}
+
+#[test]
+fn plaintext_beyond_loopback_needs_the_word() {
+    let text = refusal("listen = \"0.0.0.0:50051\"");
+    assert!(text.contains("TLS") && text.contains("allow_plaintext_beyond_loopback"), "{text}");
+    let config = load("listen = \"0.0.0.0:50051\"\nallow_plaintext_beyond_loopback = true").expect("allowed by name");
+    assert!(!config.is_reflection_public());
+}
+
+#[test]
+fn empty_metrics_address_is_off() {
+    assert_eq!(load("metrics_listen = \"\"").expect("off").metrics_listen, None);
+    assert!(refusal("metrics_listen = \"127.0.0.1:50051\"").contains("port of its own"));
+}
+
+#[test]
+fn key_needs_the_source_that_fits_its_algorithm() {
+    let key = |rest: &str| format!("[[keys]]\nkid = \"a\"\n{rest}");
+    for bad in [
+        "algorithm = \"HS256\"",
+        "algorithm = \"HS256\"\nsecret = \"x\"\nsecret_file = \"y\"",
+        "algorithm = \"EdDSA\"\nsecret = \"0123456789abcdef0123456789abcdef\"",
+        "algorithm = \"none\"\nsecret = \"0123456789abcdef0123456789abcdef\"",
+    ] {
+        refusal(&key(bad));
+    }
+    assert!(refusal(&key("algorithm = \"HS256\"\nsecret = \"short\"")).contains("32"));
+    let good = key("algorithm = \"HS256\"\nsecret = \"0123456789abcdef0123456789abcdef\"\n");
+    let config = load(&good).expect("a secret of 32 bytes");
+    assert!(!format!("{config:?}").contains("0123456789abcdef"), "secrets are not logged");
+    assert!(refusal(&(good.clone() + &good)).contains("twice"));
+}
+
+#[test]
+fn external_scanner_needs_an_address_and_declared_threads() {
+    let external = |rest: &str| format!("[scanner]\nmode = \"external\"\n{rest}");
+    for bad in ["", "address = \"clamd\"", "address = \"tcp:host\"", "address = \"unix:relative\""] {
+        assert!(refusal(&external(bad)).contains("scanner.address"), "{bad}");
+    }
+    let text = refusal(&external("address = \"tcp:10.0.0.7:3310\""));
+    assert!(text.contains("threads"), "{text}");
+    load(&external("address = \"tcp:10.0.0.7:3310\"\nlimits.threads = 10")).expect("complete");
+    assert!(refusal("[scanner]\naddress = \"tcp:h:1\"").contains("external"));
+}
+
+#[test]
+fn window_of_a_connection_holds_that_of_a_stream() {
+    assert!(refusal("[grpc]\nconnection_window_bytes = 65535").contains("grpc.connection_window_bytes"));
+}
+
+#[test]
+fn command_line_wins() {
+    let overrides =
+        Overrides { listen: Some("127.0.0.1:1".parse().expect("an address")), data_dir: Some("/srv/lhfile".into()) };
+    let config = Config::load(None, &overrides).expect("holds");
+    assert_eq!((config.listen.port(), config.data_dir.to_str()), (1, Some("/srv/lhfile")));
+}
