@@ -2,6 +2,7 @@
 //!
 //! Not here: any decision (`domain/`) and any use case (`app/`). Go next to [`methods`]: who may call what.
 
+pub mod credential;
 pub mod methods;
 
 /// Messages, clients and servers generated from `proto/lhfile/v1`; each is documented there.
