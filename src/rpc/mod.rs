@@ -2,7 +2,13 @@
 //!
 //! Not here: any decision (`domain/`) and any use case (`app/`). Go next to [`methods`]: who may call what.
 
+pub mod access;
+pub mod act_as;
+pub mod credential;
+mod drain;
 pub mod methods;
+pub mod request_id;
+pub mod status;
 
 /// Messages, clients and servers generated from `proto/lhfile/v1`; each is documented there.
 #[expect(clippy::allow_attributes, reason = "generated code, which brings its own attributes")]
