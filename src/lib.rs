@@ -6,11 +6,9 @@
 
 pub mod adapters;
 pub mod app;
-pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod faults;
 pub mod ports;
 pub mod rpc;
-pub mod server;
 pub mod telemetry;

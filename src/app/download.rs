@@ -18,7 +18,6 @@ use super::{
     seal::{Fields, Purpose, Reader},
 };
 use crate::{
-    telemetry::names,
     domain::{
         Actor, Caller, CallerKind, Ceiling, ChatSet, Event, EventKind, FileId, FileView, Permissions, Person, Reason,
         Refusal, Sha256, Time,
@@ -27,6 +26,7 @@ use crate::{
         media_type,
     },
     ports::{BlobStream, Tap},
+    telemetry::names,
 };
 
 /// How the file is named.

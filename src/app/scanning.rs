@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Error;
 use crate::{
-    telemetry::names,
     domain::{Blob, Reason, Refusal, Settings, Time, Verdict, VerdictKind, admission::Finding},
     ports::{Clock, EngineVersion, ScanError, ScanReply, Scanner, ScannerLimits, Spooled},
+    telemetry::names,
 };
 
 mod canaries;

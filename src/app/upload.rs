@@ -12,7 +12,6 @@ use super::{
     staging::{End, Staging, Whole, blocking},
 };
 use crate::{
-    telemetry::names,
     domain::{
         BlobState, Caller, Chat, Event, EventKind, FileId, FileView, Kind, Reason, Refusal, Settings, Sha256, Verdict,
         VerdictKind,
@@ -22,6 +21,7 @@ use crate::{
     },
     fault_point,
     ports::{Begun, BytesAt, Commit, Committed, Intent, NewUpload, Spooled},
+    telemetry::names,
 };
 
 /// Seconds a node's lease on its intents lasts; renewed every 20 s.

@@ -91,8 +91,7 @@ async fn the_bytes_arrive_in_order_counted_and_hashed() {
     let memory = Memory::default();
     let mut staging = Staging::new(Box::new(memory.clone()));
     let sent: Vec<u8> = (0..3_000_000_u32).map(|i| i as u8).collect();
-    let mut parts: Vec<_> =
-        sent.chunks(70_001).map(|c| (0, Part::Chunk(Bytes::copy_from_slice(c)))).collect();
+    let mut parts: Vec<_> = sent.chunks(70_001).map(|c| (0, Part::Chunk(Bytes::copy_from_slice(c)))).collect();
     parts.push((0, commit()));
     let end = staging.receive(&mut script(parts), 3_000_000, &Limits::default()).await.expect("received");
     assert!(matches!(end, End::Commit { .. }));
