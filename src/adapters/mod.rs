@@ -1,3 +1,5 @@
 //! The implementations of the ports, each alone with its one driver.
 //!
 //! Not here: rules (`domain/`) and the order of things (`app/`). `server.rs` introduces them to their ports.
+
+pub mod scanner;

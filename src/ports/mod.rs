@@ -6,4 +6,4 @@ mod content;
 mod scanner;
 
 pub use content::{ByteSource, ContentInspector, ReadSeek};
-pub use scanner::{EngineVersion, FitError, ScanError, ScanReply, Scanner, ScannerLimits};
+pub use scanner::{Canary, EngineVersion, Expect, FitError, ScanError, ScanReply, Scanner, ScannerLimits};

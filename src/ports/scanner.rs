@@ -6,6 +6,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use super::ByteSource;
 use crate::domain::Time;
@@ -85,6 +86,40 @@ pub enum FitError {
     Scanner(#[from] ScanError),
 }
 
+/// Bytes whose verdict is known beforehand: the proof that a scanner can say no, and yes.
+#[derive(Debug, Clone)]
+pub struct Canary {
+    /// For people: `clean`, `eicar`, `eicar-in-zip`, `too-many-members`.
+    pub name: &'static str,
+    /// What to scan, at most some MiB.
+    pub bytes: Bytes,
+    /// What must come back.
+    pub expect: Expect,
+}
+
+/// The verdict a canary must get, whatever the name of the signature or the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// [`ScanReply::Clean`].
+    Clean,
+    /// [`ScanReply::Found`].
+    Infected,
+    /// [`ScanReply::Unscannable`].
+    Unscannable,
+}
+
+impl Expect {
+    /// True if `reply` is the expected verdict.
+    pub const fn agrees(self, reply: &ScanReply) -> bool {
+        matches!(
+            (self, reply),
+            (Self::Clean, ScanReply::Clean)
+                | (Self::Infected, ScanReply::Found { .. })
+                | (Self::Unscannable, ScanReply::Unscannable { .. })
+        )
+    }
+}
+
 /// A virus scanner.
 #[async_trait]
 pub trait Scanner: Send + Sync + 'static {
@@ -103,6 +138,10 @@ pub trait Scanner: Send + Sync + 'static {
     /// Sees to it that files of `max_file_bytes` can be judged: restarts a managed scanner with limits to match (scans
     /// wait meanwhile), compares with what is declared of an external one.
     async fn fit(&self, max_file_bytes: u64) -> Result<(), FitError>;
+
+    /// Files whose verdicts are known, made once for this scanner's limits. A scanner that answers one of them wrongly
+    /// must not be believed about anything else.
+    fn canaries(&self) -> &[Canary];
 
     /// Where it is, for people: `managed, unix:/tmp/…`, `tcp:10.0.0.7:3310`.
     fn address(&self) -> String;
