@@ -58,8 +58,13 @@ fn write_zip<'a>(members: impl Iterator<Item = &'a [u8]>) -> io::Result<Vec<u8>>
 mod tests {
     use super::*;
 
-    const LIMITS: ScannerLimits =
-        ScannerLimits { max_file_bytes: 1 << 20, max_scan_bytes: 1 << 22, max_files: 50, max_recursion: 16, threads: 2 };
+    const LIMITS: ScannerLimits = ScannerLimits {
+        max_file_bytes: 1 << 20,
+        max_scan_bytes: 1 << 22,
+        max_files: 50,
+        max_recursion: 16,
+        threads: 2,
+    };
 
     #[test]
     fn canaries_expect_yes_no_and_unscannable() {

@@ -312,7 +312,9 @@ fn send_and_hear(conn: &mut Conn, source: &dyn ByteSource) -> Result<String, Fai
             Ok(()) if n == 0 => return conn.hear(),
             Ok(()) => start = COMMAND.len(),
             // clamd says why and closes while we still write: what it said is there to be read.
-            Err(Failure::Peer(e)) => return conn.hear().map_err(|heard| if let Failure::Late = heard { heard } else { Failure::Peer(e) }),
+            Err(Failure::Peer(e)) => {
+                return conn.hear().map_err(|heard| if let Failure::Late = heard { heard } else { Failure::Peer(e) });
+            }
             Err(other) => return Err(other),
         }
     }

@@ -70,7 +70,10 @@ impl Scanner for ExternalClamd {
             return Err(FitError::Declared { limit: "StreamMaxLength and MaxFileSize", allowed });
         }
         if max_file_bytes.saturating_mul(SCAN_SIZE_FACTOR) > max_scan_bytes {
-            return Err(FitError::Declared { limit: "MaxScanSize (four times the largest file)", allowed: max_scan_bytes });
+            return Err(FitError::Declared {
+                limit: "MaxScanSize (four times the largest file)",
+                allowed: max_scan_bytes,
+            });
         }
         Ok(())
     }

@@ -12,8 +12,7 @@ const CLAMAV_TEST_FILE: &str = "aa15bcf478d165efd2065190eb473bcb:544:ClamAV-Test
 
 /// The 68 bytes that every scanner calls infected, put together now.
 pub fn eicar() -> [u8; 68] {
-    let parts: [&[u8]; 4] =
-        [br"X5O!P%@AP[4\PZX54(P^)7CC)7}$", b"EICAR-STANDARD-", b"ANTIVIRUS-", b"TEST-FILE!$H+H*"];
+    let parts: [&[u8]; 4] = [br"X5O!P%@AP[4\PZX54(P^)7CC)7}$", b"EICAR-STANDARD-", b"ANTIVIRUS-", b"TEST-FILE!$H+H*"];
     let mut text = [0; 68];
     text.copy_from_slice(&parts.concat());
     text

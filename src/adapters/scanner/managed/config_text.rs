@@ -12,9 +12,9 @@ use crate::ports::ScannerLimits;
 
 /// Below this the largest canary would not fit.
 pub const MIN_FILE_BYTES: u64 = 2 * 1024 * 1024;
-/// clamd's own default.
+/// clamd's own defaults.
 const MAX_FILES: u32 = 10_000;
-const MAX_RECURSION: u32 = 16;
+const MAX_RECURSION: u32 = 17;
 
 /// The limits of a clamd made for files of `max_file_bytes`, which is brought into clamd's range first.
 pub fn limits_for(max_file_bytes: u64, threads: u32) -> ScannerLimits {

@@ -251,7 +251,10 @@ impl Supervisor {
                 self.status.send_modify(|s| s.signatures = Some(set.clone()));
                 watched.loaded = set;
             } else if seen.failed > asked.failed {
-                tracing::error!(signatures = set.digest, "the managed clamd cannot load the new signatures, keeps the old");
+                tracing::error!(
+                    signatures = set.digest,
+                    "the managed clamd cannot load the new signatures, keeps the old"
+                );
                 watched.refused = Some(set.digest);
             } else {
                 watched.loading = Some((set, asked));
