@@ -2,5 +2,4 @@
 //!
 //! Not here: rules (`domain/`) and the order of things (`app/`). `server.rs` introduces them to their ports.
 
-pub mod blobs;
-pub mod content;
+pub mod scanner;
