@@ -15,6 +15,8 @@ const ACCESS: &str = "lhfile.v1.access";
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=proto");
+    // Compiled into the binary by a macro that does not see new files.
+    println!("cargo:rerun-if-changed=migrations");
 
     let mut files: Vec<PathBuf> =
         fs::read_dir("proto/lhfile/v1")?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;

@@ -2,4 +2,6 @@
 //!
 //! Not here: rules (`domain/`) and the order of things (`app/`). `server.rs` introduces them to their ports.
 
-pub mod scanner;
+pub mod blobs;
+pub mod content;
+pub mod sql;

@@ -1,0 +1,64 @@
+//! Writing events, each in the transaction of its cause. Their order is that of the writer.
+//!
+//! Not here: reading them (a later issue's RPC).
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::{Conn, rows, schema::events, statement::Statement};
+use crate::{
+    domain::{Actor, Event, Time},
+    ports::StoreError,
+};
+
+#[derive(Insertable)]
+#[diesel(table_name = events)]
+struct NewEvent<'a> {
+    at: i64,
+    kind: &'static str,
+    person_kind: Option<&'static str>,
+    person_id: Option<&'a str>,
+    acting_service: Option<&'a str>,
+    file_id: Option<&'a [u8]>,
+    chat_id: Option<&'a str>,
+    reason: Option<&'static str>,
+    detail: Option<&'a str>,
+}
+
+/// Kind, id and acting service of an actor, as columns.
+pub(super) fn actor_columns(actor: &Actor) -> (Option<&'static str>, Option<&str>, Option<&str>) {
+    (
+        actor.person.as_ref().map(|p| rows::kind_name(p.kind())),
+        actor.person.as_ref().map(|p| p.id()),
+        actor.acting_service.as_ref().map(|s| s.as_str()),
+    )
+}
+
+/// Writes one event.
+pub(super) async fn write(conn: &mut Conn, event: &Event, now: Time) -> Result<(), StoreError> {
+    let (person_kind, person_id, acting_service) = actor_columns(&event.actor);
+    let row = NewEvent {
+        at: now.0,
+        kind: event.kind.name(),
+        person_kind,
+        person_id,
+        acting_service,
+        file_id: event.file.as_ref().map(|id| id.0.as_slice()),
+        chat_id: event.chat.as_ref().map(|id| id.as_str()),
+        reason: event.reason.map(|r| r.name()),
+        detail: event.detail.as_deref(),
+    };
+    diesel::insert_into(events::table).values(row).execute(conn).await?;
+    Ok(())
+}
+
+/// The head of an `INSERT … SELECT` or `INSERT … VALUES` of many events; [`columns`] gives each row's first columns.
+pub(super) const INSERT: &str =
+    "INSERT INTO events (at, kind, person_kind, person_id, acting_service, file_id, chat_id) ";
+
+/// Time, kind and actor of a row of [`INSERT`], each bound, with a comma after the last.
+pub(super) fn columns(statement: &mut Statement, event: &Event, now: Time) {
+    let (person_kind, person_id, acting_service) = actor_columns(&event.actor);
+    statement.int(now.0).sql(", ").text(event.kind.name()).sql(", ").nullable_text(person_kind).sql(", ");
+    statement.nullable_text(person_id).sql(", ").nullable_text(acting_service).sql(", ");
+}

@@ -1,0 +1,143 @@
+//! The tables as diesel knows them: portable column types only, one description for every engine.
+//!
+//! Not here: the tables themselves with their indexes (`migrations/`). Both change together.
+
+diesel::table! {
+    meta (key) {
+        key -> Text,
+        value -> Text,
+    }
+}
+
+diesel::table! {
+    blobs (id) {
+        id -> BigInt,
+        key -> Binary,
+        sha256 -> Binary,
+        size -> BigInt,
+        state -> Text,
+        verdict -> Text,
+        engine -> Text,
+        signatures -> Text,
+        scanned_at -> BigInt,
+        signature -> Nullable<Text>,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    files (number) {
+        number -> BigInt,
+        id -> Binary,
+        code_hash -> Binary,
+        blob_id -> BigInt,
+        state -> Text,
+        display_name -> Text,
+        extension -> Text,
+        media_type -> Text,
+        uploader_kind -> Text,
+        uploader_id -> Text,
+        home_chat_id -> Nullable<Text>,
+        persistent -> Bool,
+        width -> Nullable<BigInt>,
+        height -> Nullable<BigInt>,
+        sha256 -> Binary,
+        size -> BigInt,
+        uploaded_sha256 -> Binary,
+        revision -> BigInt,
+        created_at -> BigInt,
+        deleted_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    chats (id) {
+        id -> Text,
+        status -> Text,
+        owner -> Nullable<Text>,
+        closed_at -> Nullable<BigInt>,
+        upload_override -> Nullable<Bool>,
+        version -> BigInt,
+        deleted -> Bool,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    attachments (file_number, chat_id) {
+        chat_id -> Text,
+        file_number -> BigInt,
+        message_id -> Nullable<Text>,
+        by_kind -> Text,
+        by_id -> Text,
+        at -> BigInt,
+        file_created_at -> BigInt,
+        file_size -> BigInt,
+    }
+}
+
+diesel::table! {
+    uploads (id) {
+        id -> BigInt,
+        key -> Binary,
+        node -> Text,
+        person_kind -> Text,
+        person_id -> Text,
+        request_id -> Nullable<Text>,
+        target_chat_id -> Nullable<Text>,
+        state -> Text,
+        lease_until -> BigInt,
+        uploaded_sha256 -> Nullable<Binary>,
+        file_id -> Nullable<Binary>,
+        created_at -> BigInt,
+        ended_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    settings (key) {
+        key -> Text,
+        value -> Text,
+    }
+}
+
+diesel::table! {
+    settings_version (id) {
+        id -> BigInt,
+        version -> BigInt,
+        updated_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    settings_history (version, key) {
+        version -> BigInt,
+        key -> Text,
+        old_value -> Nullable<Text>,
+        new_value -> Text,
+        at -> BigInt,
+        person_kind -> Nullable<Text>,
+        person_id -> Nullable<Text>,
+        acting_service -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    events (seq) {
+        seq -> BigInt,
+        at -> BigInt,
+        kind -> Text,
+        person_kind -> Nullable<Text>,
+        person_id -> Nullable<Text>,
+        acting_service -> Nullable<Text>,
+        file_id -> Nullable<Binary>,
+        chat_id -> Nullable<Text>,
+        reason -> Nullable<Text>,
+        detail -> Nullable<Text>,
+    }
+}
+
+diesel::joinable!(files -> blobs (blob_id));
+diesel::joinable!(attachments -> files (file_number));
+diesel::joinable!(attachments -> chats (chat_id));
+diesel::allow_tables_to_appear_in_same_query!(blobs, files, chats, attachments);

@@ -1,0 +1,187 @@
+//! The ports, method by method: which body, and whether it writes.
+//!
+//! Not here: what the bodies do. Each method's time, queue included, is a histogram.
+
+use std::time::Instant;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+
+use super::{SqliteStore, chats, events, files, listing, settings, uploads};
+use crate::{
+    domain::{
+        Actor, Blob, BlobKey, Caller, Chat, ChatId, Event, FileView, Refusal, Settings, Sha256, Time, Verdict,
+        access::Deletion,
+        listing::{FileQuery, FileRef, Page},
+        settings::SettingValue,
+    },
+    ports::{
+        AttachTo, Begun, ChatDeleted, ChatQuery, ChatStore, ChatTold, Commit, Committed, FileChange, FileStore, Intent,
+        NewUpload, SettingsStore, Stop, Store, StoreError, StoredSettings, UploadStore,
+    },
+};
+
+/// Runs a body by `read` or `write` and records how long that took.
+macro_rules! timed {
+    ($self:ident . $way:ident, $name:literal, |$conn:ident| $body:expr) => {{
+        let begun = Instant::now();
+        let result = $self.engine.$way(move |$conn| async move { $body.await }.boxed()).await;
+        metrics::histogram!("lhfile_database_seconds", "method" => $name).record(begun.elapsed().as_secs_f64());
+        result
+    }};
+}
+
+#[async_trait]
+impl UploadStore for SqliteStore {
+    async fn begin_upload(&self, new: NewUpload) -> Result<Begun, Stop> {
+        timed!(self.write, "begin_upload", |conn| uploads::begin(conn, new))
+    }
+
+    async fn commit_upload(&self, commit: Commit) -> Result<Committed, Stop> {
+        timed!(self.write, "commit_upload", |conn| uploads::commit(conn, commit))
+    }
+
+    async fn abort_upload(&self, intent: Intent, event: Event, now: Time) -> Result<(), StoreError> {
+        timed!(self.write, "abort_upload", |conn| uploads::abort(conn, intent, event, now))
+    }
+
+    async fn renew_leases(&self, node: &str, until: Time) -> Result<(), StoreError> {
+        let node = node.to_owned();
+        timed!(self.write, "renew_leases", |conn| uploads::renew_leases(conn, node, until))
+    }
+
+    async fn list_dead_uploads(&self, own: Option<&str>, now: Time, limit: i64) -> Result<Vec<Intent>, StoreError> {
+        let own = own.map(str::to_owned);
+        timed!(self.read, "list_dead_uploads", |conn| uploads::list_dead(conn, own, now, limit))
+    }
+
+    async fn trim_request_ids(&self, now: Time) -> Result<u64, StoreError> {
+        timed!(self.write, "trim_request_ids", |conn| uploads::trim_request_ids(conn, now))
+    }
+
+    async fn find_blob(&self, sha256: Sha256, size: u64) -> Result<Option<Blob>, StoreError> {
+        timed!(self.read, "find_blob", |conn| uploads::find_blob(conn, sha256, size))
+    }
+
+    async fn quarantine(&self, sha256: Sha256, verdict: Verdict, signature: &str) -> Result<u64, StoreError> {
+        let signature = signature.to_owned();
+        timed!(self.write, "quarantine", |conn| uploads::quarantine(conn, sha256, verdict, signature))
+    }
+
+    async fn is_key_needed(&self, key: BlobKey) -> Result<bool, StoreError> {
+        timed!(self.read, "is_key_needed", |conn| uploads::is_key_needed(conn, key))
+    }
+
+    async fn record(&self, event: Event, now: Time) -> Result<(), StoreError> {
+        timed!(self.write, "record", |conn| events::write(conn, &event, now))
+    }
+}
+
+#[async_trait]
+impl FileStore for SqliteStore {
+    async fn find_file(&self, file: FileRef, caller: &Caller) -> Result<Option<FileView>, StoreError> {
+        let caller = caller.clone();
+        timed!(self.read, "find_file", |conn| files::find(conn, file, &caller))
+    }
+
+    async fn list_files(&self, query: FileQuery, caller: &Caller) -> Result<Page<FileView>, StoreError> {
+        let caller = caller.clone();
+        timed!(self.read, "list_files", |conn| listing::list(conn, query, &caller))
+    }
+
+    async fn attach(
+        &self,
+        file: FileRef,
+        to: Vec<AttachTo>,
+        caller: &Caller,
+        settings: &Settings,
+        now: Time,
+    ) -> Result<Vec<Result<(), Refusal>>, Stop> {
+        let (caller, settings) = (caller.clone(), settings.clone());
+        timed!(self.write, "attach", |conn| files::attach(conn, file, to, &caller, &settings, now))
+    }
+
+    async fn detach(
+        &self,
+        file: FileRef,
+        chat: ChatId,
+        caller: &Caller,
+        settings: &Settings,
+        now: Time,
+    ) -> Result<(), Stop> {
+        let (caller, settings) = (caller.clone(), settings.clone());
+        timed!(self.write, "detach", |conn| files::detach(conn, file, chat, &caller, &settings, now))
+    }
+
+    async fn update_file(
+        &self,
+        file: FileRef,
+        change: FileChange,
+        caller: &Caller,
+        settings: &Settings,
+        now: Time,
+    ) -> Result<FileView, Stop> {
+        let (caller, settings) = (caller.clone(), settings.clone());
+        timed!(self.write, "update_file", |conn| files::update(conn, file, change, &caller, &settings, now))
+    }
+
+    async fn delete_file(
+        &self,
+        file: FileRef,
+        caller: &Caller,
+        settings: &Settings,
+        now: Time,
+    ) -> Result<Deletion, Stop> {
+        let (caller, settings) = (caller.clone(), settings.clone());
+        timed!(self.write, "delete_file", |conn| files::delete(conn, file, &caller, &settings, now))
+    }
+}
+
+#[async_trait]
+impl ChatStore for SqliteStore {
+    async fn find_chat(&self, id: &ChatId) -> Result<Option<Chat>, StoreError> {
+        let id = id.clone();
+        timed!(self.read, "find_chat", |conn| chats::find(conn, id))
+    }
+
+    async fn put_chats(&self, told: Vec<ChatTold>, actor: Actor, now: Time) -> Result<Vec<Chat>, StoreError> {
+        timed!(self.write, "put_chats", |conn| chats::put(conn, told, actor, now))
+    }
+
+    async fn list_chats(&self, query: ChatQuery) -> Result<Vec<Chat>, StoreError> {
+        timed!(self.read, "list_chats", |conn| chats::list(conn, query))
+    }
+
+    async fn delete_chat(&self, id: &ChatId, version: i64, actor: Actor, now: Time) -> Result<ChatDeleted, StoreError> {
+        let id = id.clone();
+        timed!(self.write, "delete_chat", |conn| chats::delete(conn, id, version, actor, now))
+    }
+}
+
+#[async_trait]
+impl SettingsStore for SqliteStore {
+    async fn load_settings(&self) -> Result<StoredSettings, StoreError> {
+        timed!(self.read, "load_settings", |conn| settings::load(conn))
+    }
+
+    async fn settings_version(&self) -> Result<i64, StoreError> {
+        timed!(self.read, "settings_version", |conn| settings::version(conn))
+    }
+
+    async fn save_settings(
+        &self,
+        changes: Vec<(&'static str, SettingValue)>,
+        expected: i64,
+        actor: Actor,
+        now: Time,
+    ) -> Result<i64, Stop> {
+        timed!(self.write, "save_settings", |conn| settings::save(conn, changes, expected, actor, now))
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn ping(&self) -> Result<(), StoreError> {
+        timed!(self.read, "ping", |conn| settings::version(conn)).map(|_: i64| ())
+    }
+}
