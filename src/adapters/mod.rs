@@ -4,4 +4,5 @@
 
 pub mod blobs;
 pub mod content;
+pub mod scanner;
 pub mod sql;
