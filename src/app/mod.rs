@@ -32,6 +32,7 @@ pub use health::{Health, Part as HealthPart};
 pub use library::{FilePage, ListRequest};
 pub use scanning::{CanaryResult, ScannerState, ScannerStatus, Scanning};
 pub use seal::Secrets;
+pub use settings::settings_etag;
 pub use staging::{Part, UploadSource};
 
 /// Limits of one node that are not settings.

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// What a client's stream brings, after the header.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     /// Bytes, in order.
     Chunk(Bytes),

@@ -4,11 +4,13 @@
 
 pub mod access;
 pub mod act_as;
+pub mod convert;
 pub mod credential;
 mod drain;
 pub mod methods;
 pub mod request_id;
 pub mod status;
+pub mod upload_stream;
 
 /// Messages, clients and servers generated from `proto/lhfile/v1`; each is documented there.
 #[expect(clippy::allow_attributes, reason = "generated code, which brings its own attributes")]

@@ -2,6 +2,7 @@
 
 use super::{CanaryResult, ScannerState, Scanning};
 use crate::{
+    app::App,
     domain::{Settings, Time},
     ports::{EngineVersion, ScannerLimits},
 };
@@ -63,5 +64,12 @@ impl Scanning {
             slots: self.total,
             slots_used: self.total.saturating_sub(u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX)),
         }
+    }
+}
+
+impl App {
+    /// The scanner's status under the settings in force.
+    pub async fn scanner_status(&self) -> ScannerStatus {
+        self.scanning.status(&self.settings()).await
     }
 }

@@ -1,0 +1,307 @@
+//! Files: rows to `File`, upload headers and filters to the domain's.
+//!
+//! Not here: which chats concern a caller; the store's view names no others.
+
+use super::{count, disposition::disposition, mask, message_id, order, page_size, size, time, timestamp};
+use crate::{
+    app::{Download, FilePage, ListRequest},
+    domain::{
+        self, Caller, CallerKind, ChatId, FileState, FileView, Person, Refusal, VerdictKind,
+        admission::{Declared, Target, UploadOptions},
+        listing::{FileFilter, FileRef},
+        media_type,
+        name::{DisplayName, is_extension},
+    },
+    ports::FileChange,
+    rpc::pb,
+};
+
+/// Most ids in one filter.
+const MAX_FILTER_IDS: usize = 100;
+
+/// A row for a caller.
+pub fn file(view: FileView, caller: &Caller) -> pb::File {
+    let home = view
+        .file
+        .home_chat
+        .clone()
+        .filter(|home| view.chats.iter().any(|chat| chat.id == *home) || caller.may_access(home, None));
+    with_chats(view, |chats, file| {
+        file.home_chat_id = home.map(|id| id.to_string()).unwrap_or_default();
+        file.chat_ids = chats.into_iter().map(|chat| chat.id.to_string()).collect();
+        file.chat_ids.sort_unstable();
+    })
+}
+
+/// A row for whoever holds a link: no chats.
+fn file_by_link(view: FileView) -> pb::File {
+    with_chats(view, |_, file| file.chat_ids_truncated = false)
+}
+
+fn with_chats(view: FileView, set_chats: impl FnOnce(Vec<domain::Chat>, &mut pb::File)) -> pb::File {
+    let etag = view.file.etag();
+    let message_code = view.file.message_code().to_string();
+    let FileView { file, blob, chats, chats_truncated } = view;
+    let domain::File {
+        id,
+        number: _,
+        code_hash: _,
+        state,
+        display_name,
+        extension,
+        media_type,
+        uploader,
+        home_chat: _,
+        persistent,
+        pixels,
+        uploaded_sha256,
+        revision: _,
+        created_at,
+        deleted_at: _,
+    } = file;
+    let domain::Blob { id: _, key: _, sha256, size, state: _, verdict } = blob;
+    let mut file = pb::File {
+        file_id: id.to_string(),
+        display_name: display_name.to_string(),
+        extension: extension.to_string(),
+        media_type,
+        size_bytes: count(size),
+        sha256: sha256.to_string(),
+        uploaded_sha256: uploaded_sha256.to_string(),
+        uploader: Some(person(&uploader)),
+        home_chat_id: String::new(),
+        chat_ids: Vec::new(),
+        persistent,
+        width: pixels.and_then(|(width, _)| width.try_into().ok()),
+        height: pixels.and_then(|(_, height)| height.try_into().ok()),
+        state: match state {
+            FileState::Ready => pb::FileState::Ready,
+            // Never shown.
+            FileState::Deleted => pb::FileState::Unspecified,
+        }
+        .into(),
+        verdict: Some(self::verdict(verdict)),
+        create_time: Some(timestamp(created_at)),
+        message_code,
+        etag,
+        chat_ids_truncated: chats_truncated,
+    };
+    set_chats(chats, &mut file);
+    file
+}
+
+fn person(person: &Person) -> pb::Caller {
+    let kind = match person.kind() {
+        CallerKind::Visitor => pb::CallerKind::Visitor,
+        CallerKind::Operator => pb::CallerKind::Operator,
+        CallerKind::Service => pb::CallerKind::Service,
+    };
+    pb::Caller { kind: kind.into(), id: person.id().to_owned() }
+}
+
+fn verdict(verdict: domain::Verdict) -> pb::Verdict {
+    let domain::Verdict { kind, engine, signatures, at } = verdict;
+    let kind = match kind {
+        VerdictKind::Clean => pb::VerdictKind::Clean,
+        VerdictKind::NotScanned => pb::VerdictKind::NotScanned,
+        VerdictKind::UnscannableAccepted => pb::VerdictKind::UnscannableAccepted,
+        // Quarantined: never shown.
+        VerdictKind::Infected => pb::VerdictKind::Unspecified,
+    };
+    let time = (!engine.is_empty()).then(|| timestamp(at));
+    pb::Verdict { kind: kind.into(), engine, signature_version: signatures, time }
+}
+
+/// What an upload declares.
+pub fn declared(header: pb::UploadHeader) -> Result<Declared, Refusal> {
+    use pb::upload_header::Target as Sent;
+    let pb::UploadHeader {
+        display_name,
+        content_type,
+        size_bytes,
+        sha256,
+        persistent,
+        request_id,
+        message_id: message,
+        target,
+    } = header;
+    Ok(Declared {
+        target: match target {
+            Some(Sent::ChatId(id)) => Target::Chat(id.parse()?),
+            Some(Sent::Library(library)) => self::library(library)?,
+            None => return Err(no_target()),
+        },
+        name: display_name,
+        content_type,
+        size: size_bytes.map(|n| size("size_bytes", n)).transpose()?,
+        sha256: sha256.map(|s| s.parse()).transpose()?,
+        persistent,
+        request_id: if request_id.is_empty() { None } else { Some(request_id.parse()?) },
+        message_id: message_id(message)?,
+    })
+}
+
+/// The target whose options are asked for.
+pub fn options_target(request: pb::GetUploadOptionsRequest) -> Result<Target, Refusal> {
+    use pb::get_upload_options_request::Target as Sent;
+    match request.target {
+        Some(Sent::ChatId(id)) => Ok(Target::Chat(id.parse()?)),
+        Some(Sent::Library(library)) => self::library(library),
+        None => Err(no_target()),
+    }
+}
+
+fn library(library: bool) -> Result<Target, Refusal> {
+    if library { Ok(Target::Library) } else { Err(Refusal::argument("library", "library is true or absent")) }
+}
+
+fn no_target() -> Refusal {
+    Refusal::argument("target", "exactly one of chat_id and library must be given")
+}
+
+/// What may be uploaded.
+pub fn options(options: UploadOptions) -> pb::GetUploadOptionsResponse {
+    let UploadOptions { extensions, max_file_bytes, one_file_at_a_time, voice, voice_max_seconds, reasons } = options;
+    pb::GetUploadOptionsResponse {
+        allowed: reasons.is_empty(),
+        reasons: reasons.into_iter().map(|reason| reason.name().to_owned()).collect(),
+        extensions,
+        max_file_bytes: count(max_file_bytes),
+        one_file_at_a_time,
+        voice: Some(pb::VoiceOptions { allowed: voice, max_seconds: voice_max_seconds.into() }),
+    }
+}
+
+/// How `GetFile` names a file.
+pub fn file_ref(request: pb::GetFileRequest) -> Result<FileRef, Refusal> {
+    use pb::get_file_request::By;
+    match request.by {
+        Some(By::FileId(id)) => Ok(FileRef::Id(id.parse()?)),
+        Some(By::MessageCode(code)) => Ok(FileRef::Code(code.parse()?)),
+        None => Err(Refusal::argument("by", "exactly one of file_id and message_code must be given")),
+    }
+}
+
+/// Which files `ListFiles` is to list.
+pub fn list_request(request: pb::ListFilesRequest) -> Result<ListRequest, Refusal> {
+    let pb::ListFilesRequest {
+        chat_ids,
+        operator_ids,
+        visitor_only,
+        name_contains,
+        persistent,
+        attached,
+        extension,
+        media_type,
+        sha256,
+        min_size_bytes,
+        max_size_bytes,
+        created_after,
+        created_before,
+        verdict,
+        order: sent_order,
+        page_size: sent_page_size,
+        page_token,
+        with_total,
+    } = request;
+    if name_contains.len() > domain::name::MAX_NAME_BYTES || name_contains.contains('\0') {
+        return Err(Refusal::argument("name_contains", "name_contains has at most 255 bytes and no NUL"));
+    }
+    if !extension.is_empty() && !is_extension(&extension) {
+        return Err(Refusal::argument("extension", "extension must be 1 to 10 of a-z 0-9, without a dot"));
+    }
+    if media_type.len() > 127 || !media_type.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(Refusal::argument("media_type", "media_type is not a media type"));
+    }
+    let filter = FileFilter {
+        chats: ids("chat_ids", &chat_ids, |id| id.parse())?,
+        uploaders: ids("operator_ids", &operator_ids, |id| Person::new(CallerKind::Operator, id))?,
+        visitors_only: visitor_only,
+        name_contains: unless_empty(name_contains),
+        persistent,
+        attached,
+        extension: unless_empty(extension),
+        media_type: unless_empty(media_type),
+        sha256: unless_empty(sha256).map(|s| s.parse()).transpose()?,
+        min_size: min_size_bytes.map(|n| size("min_size_bytes", n)).transpose()?,
+        max_size: max_size_bytes.map(|n| size("max_size_bytes", n)).transpose()?,
+        from: created_after.map(|t| time("created_after", t)).transpose()?,
+        before: created_before.map(|t| time("created_before", t)).transpose()?,
+        verdict: wanted_verdict(verdict)?,
+    };
+    let (order, page_size) = (order(sent_order)?, page_size(sent_page_size)?);
+    Ok(ListRequest { filter, order, page_size, token: page_token, with_total })
+}
+
+/// Which files of a chat are to be listed.
+pub fn chat_list_request(request: pb::ListChatFilesRequest) -> Result<(ChatId, ListRequest), Refusal> {
+    let pb::ListChatFilesRequest { chat_id, order: sent_order, page_size: sent_page_size, page_token } = request;
+    let (order, page_size) = (order(sent_order)?, page_size(sent_page_size)?);
+    let filter = FileFilter::default();
+    Ok((chat_id.parse()?, ListRequest { filter, order, page_size, token: page_token, with_total: false }))
+}
+
+fn ids<T>(field: &'static str, sent: &[String], read: impl Fn(&str) -> Result<T, Refusal>) -> Result<Vec<T>, Refusal> {
+    if sent.len() > MAX_FILTER_IDS {
+        return Err(
+            Refusal::argument(field, format!("{field} has at most {MAX_FILTER_IDS} ids")).with("limit", MAX_FILTER_IDS)
+        );
+    }
+    sent.iter().map(|id| read(id)).collect()
+}
+
+fn unless_empty(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn wanted_verdict(number: i32) -> Result<Option<VerdictKind>, Refusal> {
+    match pb::VerdictKind::try_from(number) {
+        Ok(pb::VerdictKind::Unspecified) => Ok(None),
+        Ok(pb::VerdictKind::Clean) => Ok(Some(VerdictKind::Clean)),
+        Ok(pb::VerdictKind::NotScanned) => Ok(Some(VerdictKind::NotScanned)),
+        Ok(pb::VerdictKind::UnscannableAccepted) => Ok(Some(VerdictKind::UnscannableAccepted)),
+        Err(_) => Err(Refusal::argument("verdict", "verdict is not one of VerdictKind")),
+    }
+}
+
+/// A page of all files.
+pub fn page(page: FilePage, caller: &Caller) -> pb::ListFilesResponse {
+    let FilePage { rows, next_token, total } = page;
+    pb::ListFilesResponse {
+        files: rows.into_iter().map(|view| file(view, caller)).collect(),
+        next_page_token: next_token,
+        total: total.map(count),
+    }
+}
+
+/// What to change of which file.
+pub fn change(request: pb::UpdateFileRequest) -> Result<(FileRef, FileChange), Refusal> {
+    let pb::UpdateFileRequest { file_id, display_name, persistent, update_mask, etag } = request;
+    let fields = mask(update_mask, &["display_name", "persistent"])?;
+    let renamed = fields.contains(&"display_name").then(|| DisplayName::new(&display_name, "")).transpose()?;
+    let persistent = fields.contains(&"persistent").then_some(persistent);
+    Ok((FileRef::Id(file_id.parse()?), FileChange { display_name: renamed, persistent, etag }))
+}
+
+/// The first message of a download. `caller` is who asked by id; a link shows no chats.
+pub fn download_header(download: &Download, caller: Option<&Caller>) -> pb::DownloadHeader {
+    let view = download.view.clone();
+    let name = view.file.display_name.to_string();
+    let served = media_type::served_as(view.file.extension.as_str());
+    let total_bytes = count(view.blob.size);
+    let file = match caller {
+        Some(caller) if !download.by_link => file(view, caller),
+        Some(_) | None => file_by_link(view),
+    };
+    pb::DownloadHeader {
+        file: Some(file),
+        disposition: disposition(&name, download.inline && served.inline),
+        media_type: served.media_type.to_owned(),
+        total_bytes,
+        offset: count(download.offset),
+        length: count(download.length),
+    }
+}
+
+#[cfg(test)]
+mod tests;
