@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 pub mod adapters;
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod ports;
