@@ -24,9 +24,12 @@
 
 pub mod adapters;
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod faults;
 pub mod ports;
 pub mod rpc;
+pub mod secret;
+pub mod server;
 pub mod telemetry;

@@ -1,0 +1,199 @@
+//! `lhfile ls`: lists files, of one chat or over all.
+//!
+//! Not here: one file's row in full (`show.rs`). One chat and no other filter asks `ListChatFiles`, which a visitor and
+//! a holder of `use_operator` may; anything else asks `ListFiles`, which needs `file_list`.
+
+use clap::Args;
+use prost_types::Timestamp;
+
+use super::{
+    Context,
+    arguments::{self, short_enum},
+    failure::Failure,
+    output,
+};
+use crate::rpc::pb;
+
+/// Most files of a page.
+const PAGE: i32 = 500;
+
+short_enum! {
+    /// The order of a list.
+    Order: pb::FileOrder {
+        /// Latest upload first
+        Newest,
+        /// Earliest upload first
+        Oldest,
+        /// Most bytes first
+        Largest,
+    }
+}
+short_enum! {
+    /// Why a file counts as harmless.
+    Verdict: pb::VerdictKind {
+        /// Scanned, nothing found
+        Clean,
+        /// The antivirus was off, or the uploader out of its scope
+        NotScanned,
+        /// Could not be scanned and was accepted
+        UnscannableAccepted,
+    }
+}
+
+/// Which files; filters are joined by AND.
+#[derive(Debug, Args)]
+pub struct Ls {
+    /// Attached to this chat; may be repeated
+    #[arg(long = "chat", value_name = "ID")]
+    chats: Vec<String>,
+    /// Uploaded by this operator; may be repeated
+    #[arg(long = "operator", value_name = "ID")]
+    operators: Vec<String>,
+    /// Uploaded by visitors
+    #[arg(long)]
+    visitors: bool,
+    /// The name contains this
+    #[arg(long, value_name = "PART")]
+    name: Option<String>,
+    /// Persistent, or not
+    #[arg(long, value_name = "true|false")]
+    persistent: Option<bool>,
+    /// Attached to some chat, or to none
+    #[arg(long, value_name = "true|false")]
+    attached: Option<bool>,
+    /// This extension, lower case, without the dot
+    #[arg(long)]
+    extension: Option<String>,
+    /// This media type
+    #[arg(long, value_name = "TYPE")]
+    media_type: Option<String>,
+    /// Stored bytes of this SHA-256, in hex
+    #[arg(long, value_name = "HEX")]
+    sha256: Option<String>,
+    /// At least this many bytes
+    #[arg(long, value_name = "BYTES")]
+    min_size: Option<i64>,
+    /// At most this many bytes
+    #[arg(long, value_name = "BYTES")]
+    max_size: Option<i64>,
+    /// Uploaded at this time or later, e.g. 2026-11-23T16:00:00Z
+    #[arg(long, value_parser = arguments::time, value_name = "TIME")]
+    after: Option<Timestamp>,
+    /// Uploaded before this time
+    #[arg(long, value_parser = arguments::time, value_name = "TIME")]
+    before: Option<Timestamp>,
+    /// This verdict
+    #[arg(long, value_enum)]
+    verdict: Option<Verdict>,
+    /// The order
+    #[arg(long, value_enum, default_value = "newest")]
+    order: Order,
+    /// Most files
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    /// Also tell how many match, which costs a count
+    #[arg(long)]
+    total: bool,
+}
+
+impl Ls {
+    /// Prints a row for each file.
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let mut files = context.connection.files().await?;
+        let limit = self.limit as usize;
+        let mut request = self.request();
+        let mut found = Vec::new();
+        let mut total = None;
+        loop {
+            request.page_size = i32::try_from(limit - found.len()).unwrap_or(PAGE).min(PAGE);
+            let page = match of_one_chat(&request) {
+                Some(request) => {
+                    let page = files.list_chat_files(request).await?.into_inner();
+                    pb::ListFilesResponse { files: page.files, next_page_token: page.next_page_token, total: None }
+                }
+                None => files.list_files(request.clone()).await?.into_inner(),
+            };
+            found.extend(page.files);
+            total = total.or(page.total);
+            request.page_token = page.next_page_token;
+            request.with_total = false;
+            if request.page_token.is_empty() || found.len() >= limit {
+                break;
+            }
+        }
+        if context.json {
+            found.iter().try_for_each(|file| output::line(&output::json("File", file)))?;
+        } else {
+            output::line(&output::file_table(&found))?;
+            if !request.page_token.is_empty() {
+                eprintln!("there are more: --limit {}", limit.saturating_mul(2));
+            }
+        }
+        if let Some(total) = total {
+            let told = serde_json::json!({ "total": total }).to_string();
+            output::line(&if context.json { told } else { format!("total {total}") })?;
+        }
+        Ok(())
+    }
+
+    fn request(self) -> pb::ListFilesRequest {
+        pb::ListFilesRequest {
+            chat_ids: self.chats,
+            operator_ids: self.operators,
+            visitor_only: self.visitors,
+            name_contains: self.name.unwrap_or_default(),
+            persistent: self.persistent,
+            attached: self.attached,
+            extension: self.extension.unwrap_or_default(),
+            media_type: self.media_type.unwrap_or_default(),
+            sha256: self.sha256.unwrap_or_default(),
+            min_size_bytes: self.min_size,
+            max_size_bytes: self.max_size,
+            created_after: self.after,
+            created_before: self.before,
+            verdict: self.verdict.map_or(0, Into::into),
+            order: self.order.into(),
+            page_size: 0,
+            page_token: String::new(),
+            with_total: self.total,
+        }
+    }
+}
+
+/// The same list as one of a chat's files, if that is all that is asked for.
+fn of_one_chat(request: &pb::ListFilesRequest) -> Option<pb::ListChatFilesRequest> {
+    let [chat_id] = request.chat_ids.as_slice() else { return None };
+    let plain = pb::ListFilesRequest {
+        chat_ids: request.chat_ids.clone(),
+        order: request.order,
+        page_size: request.page_size,
+        page_token: request.page_token.clone(),
+        ..pb::ListFilesRequest::default()
+    };
+    (*request == plain).then(|| pb::ListChatFilesRequest {
+        chat_id: chat_id.clone(),
+        order: request.order,
+        page_size: request.page_size,
+        page_token: request.page_token.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_chat_without_other_filters_asks_for_the_chats_files() {
+        let one = pb::ListFilesRequest { chat_ids: vec!["42".into()], order: 2, page_size: 9, ..Default::default() };
+        let asked = of_one_chat(&one).expect("one chat");
+        assert_eq!((asked.chat_id.as_str(), asked.order, asked.page_size), ("42", 2, 9));
+        for other in [
+            pb::ListFilesRequest { name_contains: "x".into(), ..one.clone() },
+            pb::ListFilesRequest { with_total: true, ..one.clone() },
+            pb::ListFilesRequest { chat_ids: vec!["42".into(), "43".into()], ..one.clone() },
+            pb::ListFilesRequest { chat_ids: Vec::new(), ..one },
+        ] {
+            assert_eq!(of_one_chat(&other), None);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Every line that the documents show must parse; what makes no sense must not.
+
+use clap::{CommandFactory as _, Parser as _};
+
+use super::*;
+
+fn parses(line: &str) -> Result<Cli, clap::Error> {
+    let words = line.split_whitespace().map(|word| word.trim_matches('\''));
+    Cli::try_parse_from(words)
+}
+
+#[test]
+fn arguments_are_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_documented_line_parses() {
+    for line in [
+        "lhfile serve",
+        "lhfile serve --config lhfile.toml --data-dir /srv/data --listen 127.0.0.1:6000",
+        "lhfile token --operator 17 --permission use_operator --permission file_list --chat 42 --ttl 1h",
+        "lhfile token --visitor 9f2c --chat 42",
+        "lhfile token --service backend --permission '*' --chat '*'",
+        "lhfile chat put 42 --status active --owner 17",
+        "lhfile chat put 42 --status CLOSED --close-time 2026-11-23T16:00:00Z --uploads deny --version 7",
+        "lhfile chat get 42",
+        "lhfile chat ls --status active --status bot --limit 500",
+        "lhfile chat rm 42",
+        "lhfile upload report.pdf --chat 42",
+        "lhfile upload a.pdf b.pdf --library --persistent false",
+        "lhfile upload - --name a.pdf --chat 42 --request-id r1",
+        "lhfile download abc -o out.pdf",
+        "lhfile download abc -o out.pdf --offset 5 --limit 10",
+        "lhfile download --link xyz -o -",
+        "lhfile link abc --ttl 5m --inline",
+        "lhfile show abc",
+        "lhfile show [file=4294967296_00]",
+        "lhfile update abc --name new.pdf --persistent true --etag e1",
+        "lhfile attach abc 42",
+        "lhfile attach abc 42 43 44",
+        "lhfile detach abc 42",
+        "lhfile rm abc def",
+        "lhfile ls",
+        "lhfile ls --chat 42 --operator 17 --name part --order largest --limit 10",
+        "lhfile settings get",
+        "lhfile settings get max_file_bytes",
+        "lhfile settings set max_file_bytes 1048576",
+        "lhfile settings set visitor_extensions png jpg",
+        "lhfile settings describe",
+        "lhfile scanner status",
+        "lhfile test-antivirus /tmp/x --explain",
+        "lhfile doctor --data-dir /srv/data",
+        "lhfile completions bash",
+        "lhfile ls --json --addr 127.0.0.1:1 --token t --act-as operator:17",
+        "lhfile --json ls",
+    ] {
+        if let Err(error) = parses(line) {
+            panic!("{line}: {error}");
+        }
+    }
+}
+
+#[test]
+fn lines_that_make_no_sense_are_usage() {
+    for line in [
+        "lhfile",
+        "lhfile token --permission use_operator",
+        "lhfile token --operator 17 --permission root",
+        "lhfile token --operator 17 --ttl soon",
+        "lhfile chat put 42",
+        "lhfile chat put a/b --status active",
+        "lhfile upload report.pdf",
+        "lhfile upload report.pdf --chat 42 --library",
+        "lhfile download",
+        "lhfile download abc --link xyz",
+        "lhfile download abc --offset -1",
+        "lhfile update abc",
+        "lhfile attach abc",
+        "lhfile rm",
+        "lhfile ls --limit 0",
+        "lhfile ls --order best",
+        "lhfile settings set max_file_bytes",
+    ] {
+        let error = parses(line).map(drop).expect_err(line);
+        assert_eq!(error.exit_code(), 2, "{line}");
+    }
+}
+
+#[test]
+fn help_and_version_are_no_mistakes() {
+    for line in ["lhfile --help", "lhfile --version", "lhfile upload --help"] {
+        assert_eq!(parses(line).map(drop).expect_err(line).exit_code(), 0, "{line}");
+    }
+}
+
+#[test]
+fn token_is_never_shown_in_help() {
+    let help = Cli::command().render_long_help().to_string();
+    assert!(help.contains("LHFILE_TOKEN") && !help.contains("LHFILE_TOKEN="), "{help}");
+}

@@ -1,0 +1,322 @@
+//! Introduces everything to everything: adapters to ports, the service to gRPC, the process to its signals.
+//!
+//! The only place that names both a port and its adapter. Not here: rules, and the command line (`cli/`). Read
+//! [`start`] for what a node is made of, and [`routes`] for the layers, each with what it does and why at its height.
+
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+    task::JoinHandle,
+};
+use tonic::transport::Server;
+
+use crate::{
+    adapters::{
+        blobs::{self, SpoolLimits},
+        content::Inspector,
+        scanner::{ClamdAddress, ClamdConfig, ExternalClamd, ManagedClamd, ManagedConfig},
+        sql::SqliteStore,
+    },
+    app::{self, App, Limits, Parts, ScannerState, Secrets},
+    config::{Algorithm, Config, KeyMaterial, ScannerMode},
+    ports::{Clock, Ids, Scanner, ScannerLimits, StoreError, SystemClock, SystemIds},
+    rpc::{
+        self,
+        access::AccessLayer,
+        credential::{KeyAlgorithm, KeyConfig, KeySet},
+        methods::MethodTable,
+        request_id::RequestIdLayer,
+    },
+    secret, telemetry,
+};
+
+mod connections;
+
+/// The database's file in the data folder.
+const DATABASE: &str = "lhfile.db";
+/// How long the ready line waits for the scanner's first verdict on itself.
+const SCANNER_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Why the server does not start, or ended on its own.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {0} ({1}): is another lhfile running there? Choose another with --listen")]
+    Listen(SocketAddr, #[source] io::Error),
+    /// The data folder cannot be used.
+    #[error("the data folder {0} cannot be used: {1}")]
+    Data(PathBuf, String),
+    /// A key of the configuration.
+    #[error("keys: {0}")]
+    Keys(String),
+    /// The scanner's address or folders.
+    #[error("scanner: {0}")]
+    Scanner(String),
+    /// Metrics, or the table of RPCs.
+    #[error("{0}")]
+    Start(String),
+    /// The database.
+    #[error("the database: {0}")]
+    Database(#[from] StoreError),
+    /// What an earlier life left could not be recovered.
+    #[error("recovery: {0}")]
+    Recovery(#[from] app::Error),
+    /// The transport ended.
+    #[error("serving ended: {0}")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// The scanner of a node, and how it ends.
+enum Antivirus {
+    Managed(Arc<ManagedClamd>),
+    External(Arc<ExternalClamd>),
+}
+
+/// A node that serves.
+pub struct Node {
+    /// Where.
+    pub address: SocketAddr,
+    app: Arc<App>,
+    store: Arc<SqliteStore>,
+    antivirus: Antivirus,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    grace: Duration,
+}
+
+/// Serves until SIGTERM or SIGINT; prints one line when it is ready.
+///
+/// # Errors
+/// See [`ServeError`]; each says what to do.
+pub async fn serve(config: Config) -> Result<(), ServeError> {
+    if let Some(listen) = config.metrics_listen {
+        telemetry::start_metrics(listen).map_err(|e| ServeError::Start(e.to_string()))?;
+    }
+    let mut terminate = signal(tokio::signal::unix::SignalKind::terminate())?;
+    let mut interrupt = signal(tokio::signal::unix::SignalKind::interrupt())?;
+    let mut node = start(&config, Arc::new(SystemClock), Arc::new(SystemIds)).await?;
+    let scanner = tokio::select! {
+        scanner = node.scanner_line() => scanner,
+        _ = terminate.recv() => return node.stop().await,
+        _ = interrupt.recv() => return node.stop().await,
+    };
+    println!("lhfile {} ready on {}, data in {}; {scanner}", env!("CARGO_PKG_VERSION"), node.address, config.data_dir.display());
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        ended = &mut node.serving => {
+            ended.map_err(|e| ServeError::Start(e.to_string()))??;
+        }
+    }
+    tracing::info!(grace_seconds = node.grace.as_secs(), "ending: no new calls, running ones may finish");
+    node.stop().await
+}
+
+fn signal(kind: tokio::signal::unix::SignalKind) -> Result<tokio::signal::unix::Signal, ServeError> {
+    tokio::signal::unix::signal(kind).map_err(|e| ServeError::Start(e.to_string()))
+}
+
+/// Makes a node of its parts and lets it serve.
+///
+/// # Errors
+/// See [`ServeError`].
+pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Result<Node, ServeError> {
+    let data = &config.data_dir;
+    let bad_data = |e: &dyn std::fmt::Display| ServeError::Data(data.clone(), e.to_string());
+    let own_secret = secret::open_or_create(data).map_err(|e| bad_data(&e))?;
+    let keys = key_set(config, &own_secret)?;
+    let secrets = Secrets::new(&[own_secret]).ok_or_else(|| bad_data(&"the secret has less than 32 bytes"))?;
+    let table = Arc::new(MethodTable::read().map_err(|e| ServeError::Start(e.to_string()))?);
+
+    // The port first: a second server on the same data must not touch anything before it learns that it is second.
+    let listener = TcpListener::bind(config.listen).await.map_err(|e| ServeError::Listen(config.listen, e))?;
+    let address = listener.local_addr().map_err(|e| ServeError::Listen(config.listen, e))?;
+
+    let limits = SpoolLimits {
+        budget_bytes: config.spool.budget_bytes,
+        reserve_percent: config.spool.reserve_percent,
+    };
+    let (root, database) = (data.clone(), data.join(DATABASE));
+    let opened = tokio::task::spawn_blocking(move || {
+        let blobs = blobs::open(&root, limits).map_err(|e| e.to_string());
+        (blobs, SqliteStore::open(&database))
+    });
+    let (disk, store) = opened.await.map_err(|e| ServeError::Start(e.to_string()))?;
+    let (spool, blobs) = disk.map_err(|e| bad_data(&e))?;
+    let store = Arc::new(store?);
+
+    let antivirus = antivirus(config).await?;
+    let scanner: Arc<dyn Scanner> = match &antivirus {
+        Antivirus::Managed(clamd) => Arc::clone(clamd) as Arc<dyn Scanner>,
+        Antivirus::External(clamd) => Arc::clone(clamd) as Arc<dyn Scanner>,
+    };
+    let app = App::start(Parts {
+        store: Arc::clone(&store) as Arc<dyn crate::ports::Store>,
+        spool: Arc::new(spool),
+        blobs: Arc::new(blobs),
+        scanner,
+        inspector: Arc::new(Inspector),
+        clock: Arc::clone(&clock),
+        ids: Arc::clone(&ids),
+        secrets,
+        node: "local".to_owned(),
+        accept_test_signatures: config.is_loopback() || config.scanner.accept_test_signatures,
+        limits: Limits {
+            uploads_per_visitor: config.limits.uploads_per_visitor,
+            uploads_per_operator: config.limits.uploads_per_operator,
+            ..Limits::default()
+        },
+    })
+    .await?;
+
+    // The sender is kept by nobody yet: keys are read once. Reloading them only has to send.
+    let (_, keys) = watch::channel(Arc::new(keys));
+    let access = AccessLayer::new(&table, config.is_reflection_public(), keys, clock, app.tasks().clone())
+        .map_err(|e| ServeError::Start(e.to_string()))?;
+    let (stop, stopped) = oneshot::channel();
+    let router = routes(config, &app, RequestIdLayer::new(ids, table), access)?;
+    let incoming = connections::accept(listener, config.limits.connections);
+    let serving = app.tasks().spawn(router.serve_with_incoming_shutdown(incoming, async {
+        // A dropped sender ends the server too.
+        drop(stopped.await);
+    }));
+    Ok(Node { address, app, store, antivirus, stop, serving, grace: config.shutdown_grace() })
+}
+
+/// The keys whose tokens are believed: those configured, else the data folder's own secret.
+fn key_set(config: &Config, own_secret: &[u8]) -> Result<KeySet, ServeError> {
+    let bad = |e: &dyn std::fmt::Display| ServeError::Keys(e.to_string());
+    let mut keys = Vec::new();
+    for key in &config.keys {
+        let algorithm = match key.algorithm {
+            Algorithm::Hs256 => KeyAlgorithm::HS256,
+            Algorithm::Es256 => KeyAlgorithm::ES256,
+            Algorithm::Rs256 => KeyAlgorithm::RS256,
+            Algorithm::EdDsa => KeyAlgorithm::EdDSA,
+        };
+        let (KeyMaterial::Secret(bytes) | KeyMaterial::PublicPem(bytes)) = key.read().map_err(|e| bad(&e))?;
+        keys.push(KeyConfig { kid: Some(key.kid.clone()), algorithm, key: bytes });
+    }
+    if keys.is_empty() {
+        keys.push(KeyConfig { kid: None, algorithm: KeyAlgorithm::HS256, key: own_secret.to_vec() });
+    }
+    KeySet::new(keys, Duration::from_secs(config.max_token_ttl_seconds)).map_err(|e| bad(&e))
+}
+
+/// The scanner as configured. A managed clamd starts in the background; one that cannot is down, and tried again.
+async fn antivirus(config: &Config) -> Result<Antivirus, ServeError> {
+    let scanner = &config.scanner;
+    let limits = scanner.limits;
+    match scanner.mode {
+        ScannerMode::Managed => {
+            let managed = ManagedConfig {
+                data_dir: config.data_dir.clone(),
+                signature_dir: scanner.signature_dir.clone(),
+                clamd_binary: scanner.clamd_binary.clone(),
+                threads: limits.threads,
+                max_file_bytes: limits.max_file_bytes,
+            };
+            let clamd = ManagedClamd::start(managed).await.map_err(|e| ServeError::Scanner(e.to_string()))?;
+            Ok(Antivirus::Managed(Arc::new(clamd)))
+        }
+        ScannerMode::External => {
+            let address: ClamdAddress =
+                scanner.address.parse().map_err(|e| ServeError::Scanner(format!("{}: {e}", scanner.address)))?;
+            let limits = ScannerLimits {
+                max_file_bytes: limits.max_file_bytes,
+                max_scan_bytes: limits.max_scan_bytes,
+                max_files: limits.max_files,
+                max_recursion: limits.max_recursion,
+                threads: limits.threads,
+            };
+            Ok(Antivirus::External(Arc::new(ExternalClamd::new(ClamdConfig { address, limits }))))
+        }
+    }
+}
+
+/// Largest message of a call: a chunk of 1 MiB with its frame. The application judges chunks first, with a reason.
+const MAX_MESSAGE_BYTES: usize = (1 << 20) + (64 << 10);
+
+/// The tower stack and the services. From the outside in: first every call gets its id, span, log line and metrics,
+/// so that refusals have them too; then the gate, so that nothing behind it is reached without a right; then the
+/// services. Limits of HTTP/2 bind before any of them.
+fn routes(
+    config: &Config,
+    app: &Arc<App>,
+    request_ids: RequestIdLayer,
+    access: AccessLayer,
+    health: HealthServer<impl Health>,
+) -> Result<Router<Stack<AccessLayer, Stack<RequestIdLayer, Identity>>>, ServeError> {
+    let grpc = &config.grpc;
+    let (reflection, reflection_alpha) = rpc::reflection().map_err(|e| ServeError::Start(e.to_string()))?;
+    Ok(Server::builder()
+        .initial_stream_window_size(grpc.stream_window_bytes)
+        .initial_connection_window_size(grpc.connection_window_bytes)
+        .max_frame_size(grpc.max_frame_bytes)
+        .max_concurrent_streams(grpc.max_streams)
+        .http2_max_header_list_size(grpc.max_header_list_bytes)
+        .http2_keepalive_interval(Some(Duration::from_secs(grpc.keepalive_seconds)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(grpc.keepalive_timeout_seconds)))
+        .max_connection_age(Duration::from_secs(grpc.connection_age_seconds))
+        .max_connection_age_grace(Duration::from_secs(grpc.connection_age_grace_seconds))
+        .layer(request_ids)
+        .layer(access)
+        .add_service(
+            FileServiceServer::new(Files::new(Arc::clone(app))).max_decoding_message_size(MAX_MESSAGE_BYTES),
+        )
+        .add_service(ChatServiceServer::new(Chats::new(Arc::clone(app))).max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(Configs::new(Arc::clone(app)).into_server(MAX_MESSAGE_BYTES))
+        .add_service(
+            MaintenanceServiceServer::new(Maintenance::new(Arc::clone(app)))
+                .max_decoding_message_size(MAX_MESSAGE_BYTES),
+        )
+        .add_service(health)
+        .add_service(reflection)
+        .add_service(reflection_alpha))
+}
+
+impl Node {
+    /// What the ready line says of the scanner: waits for its first verdict on itself, but not for ever.
+    async fn scanner_line(&self) -> String {
+        let mut state = self.app.scanning().subscribe();
+        let settled = state.wait_for(|s| matches!(s, ScannerState::Proved { .. }));
+        let settled = tokio::time::timeout(SCANNER_PATIENCE, settled).await;
+        match settled {
+            Ok(Ok(state)) => match &*state {
+                ScannerState::Proved { version, .. } if version.test_only => {
+                    format!("{} proved, ON TEST SIGNATURES ONLY: run `freshclam` for real ones", version.engine)
+                }
+                ScannerState::Proved { version, .. } => format!("{} proved", version.engine),
+                ScannerState::Unproved | ScannerState::Down { .. } => "the scanner is down".to_owned(),
+            },
+            Ok(Err(_)) | Err(_) => {
+                "NO SCANNER YET, uploads that need one are refused: `lhfile doctor` says why".to_owned()
+            }
+        }
+    }
+
+    /// Takes no new calls, lets running ones finish for the grace, then ends scanner and database.
+    ///
+    /// # Errors
+    /// The transport's own, if it had ended by itself.
+    pub async fn stop(self) -> Result<(), ServeError> {
+        let Self { app, store, antivirus, stop, mut serving, grace, .. } = self;
+        drop(stop);
+        let ended = tokio::time::timeout(grace, &mut serving).await;
+        if ended.is_err() {
+            tracing::warn!("calls were still running when the grace ended: they are cut off");
+            serving.abort();
+        }
+        app.stop(Duration::from_secs(5)).await;
+        if let Antivirus::Managed(clamd) = &antivirus {
+            clamd.stop().await;
+        }
+        store.close().await;
+        match ended {
+            Ok(Ok(Err(error))) => Err(error.into()),
+            Ok(Ok(Ok(())) | Err(_)) | Err(_) => Ok(()),
+        }
+    }
+}
