@@ -25,6 +25,48 @@ pub use files::declared;
 /// Most chats of one batch.
 pub const MAX_BATCH: usize = 500;
 
+/// A batch whose elements stand for themselves: the good ones, and for each as sent its name and what was wrong with it.
+pub struct Batch<T> {
+    /// Those that can be read, in order.
+    pub good: Vec<T>,
+    /// One per element sent, in order: its name, and the refusal of one that cannot be read.
+    pub slots: Vec<(String, Option<Refusal>)>,
+}
+
+/// Reads a batch of 1 to [`MAX_BATCH`].
+///
+/// # Errors
+/// `BAD_ARGUMENT` for none or too many.
+pub fn batch<S, T>(
+    field: &'static str,
+    sent: Vec<S>,
+    name: impl Fn(&S) -> &String,
+    read: impl Fn(S) -> Result<T, Refusal>,
+) -> Result<Batch<T>, Refusal> {
+    if sent.is_empty() || sent.len() > MAX_BATCH {
+        return Err(Refusal::argument(field, format!("{field} must be 1 to {MAX_BATCH}")).with("limit", MAX_BATCH));
+    }
+    let mut batch = Batch { good: Vec::with_capacity(sent.len()), slots: Vec::with_capacity(sent.len()) };
+    for element in sent {
+        let name = name(&element).clone();
+        let refusal = read(element).map(|good| batch.good.push(good)).err();
+        batch.slots.push((name, refusal));
+    }
+    Ok(batch)
+}
+
+/// What became of each element sent: its own refusal, or the next of what became of the good ones.
+pub fn join<T>(
+    slots: Vec<(String, Option<Refusal>)>,
+    became: Vec<Result<T, Refusal>>,
+) -> impl Iterator<Item = (String, Result<T, Refusal>)> {
+    let mut became = became.into_iter();
+    slots.into_iter().map(move |(name, refusal)| match refusal {
+        Some(refusal) => (name, Err(refusal)),
+        None => (name, became.next().unwrap_or_else(|| Err(Refusal::not_found()))),
+    })
+}
+
 /// A count of bytes: not negative.
 pub fn size(field: &'static str, n: i64) -> Result<u64, Refusal> {
     u64::try_from(n).map_err(|_| Refusal::argument(field, format!("{field} must not be negative")))
@@ -147,6 +189,22 @@ mod tests {
         for bad in [of(0, 0), of(-1, 0), of(1, 1), of(0, 5), of(1, -1)] {
             assert!(bad.is_err());
         }
+    }
+
+    #[test]
+    fn a_batch_has_1_to_500_elements_and_each_answer_finds_its_place() {
+        let of = |n: usize| batch("x", vec!["1".to_owned(); n], |s| s, Ok);
+        assert!(of(0).is_err() && of(501).is_err() && of(500).is_ok());
+        let sent = ["1", "bad", "3"].map(str::to_owned).to_vec();
+        let read = |s: String| s.parse::<u8>().map_err(|_| Refusal::argument("x", "bad"));
+        let Batch { good, slots } = batch("x", sent, |s| s, read).expect("a batch");
+        assert_eq!(good, [1, 3]);
+        let became: Vec<_> = join(slots, vec![Ok('a'), Err(Refusal::not_found())]).collect();
+        let names: Vec<_> = became.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["1", "bad", "3"]);
+        assert_eq!(became[0].1, Ok('a'));
+        assert_eq!(became[1].1, Err(Refusal::argument("x", "bad")));
+        assert_eq!(became[2].1, Err(Refusal::not_found()));
     }
 
     #[test]

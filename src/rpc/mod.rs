@@ -4,11 +4,17 @@
 
 pub mod access;
 pub mod act_as;
+mod chat_service;
+mod config_service;
 pub mod convert;
 pub mod credential;
 mod drain;
+mod file_service;
+pub mod health;
+mod maintenance_service;
 pub mod methods;
 pub mod request_id;
+pub mod routes;
 pub mod status;
 pub mod upload_stream;
 

@@ -46,6 +46,18 @@ pub fn status(error: impl Into<Error>) -> Status {
     }
 }
 
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        status(error)
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        refused(&refusal)
+    }
+}
+
 /// The answer to a call that was refused.
 pub fn refused(refusal: &Refusal) -> Status {
     let Refusal { reason, message, metadata, retry_after } = refusal;

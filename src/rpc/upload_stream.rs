@@ -3,6 +3,8 @@
 //! Not here: what may be uploaded (`domain/admission.rs`) and how slowly (`app/`). Errors of the protocol end here.
 //! Whoever refuses an upload drains its source, so that the client gets to read why.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
@@ -20,6 +22,9 @@ use crate::{
 pub const MAX_CHUNK_BYTES: usize = 1 << 20;
 /// Most bytes of one message: a chunk and what is around it. Larger ones are refused before they are read.
 pub const MAX_MESSAGE_BYTES: usize = MAX_CHUNK_BYTES + (64 << 10);
+
+/// How long the first message may take.
+const FIRST_MESSAGE: Duration = Duration::from_secs(30);
 
 /// One message of a client stream, told apart. Both streams of ours speak so: header, chunks, commit.
 pub trait ToPiece: Message + Default + Send + 'static {
@@ -94,14 +99,15 @@ where
 /// Reads the first message of any stream of this shape.
 ///
 /// # Errors
-/// `BAD_STREAM` if it is no header. What follows is then drained on `tracker`.
+/// `BAD_STREAM` if it is no header; `TOO_SLOW` if it does not come within 30 s. What follows is then drained on `tracker`.
 pub async fn open<S, M>(stream: S, tracker: &TaskTracker) -> Result<(M::Header, UploadStream<S>), Refusal>
 where
     S: Stream<Item = Result<M, Status>> + Send + Unpin + 'static,
     M: ToPiece,
 {
     let mut source = UploadStream { stream: Some(stream), over: false };
-    let refusal = match source.read().await {
+    let first = tokio::time::timeout(FIRST_MESSAGE, source.read()).await;
+    let refusal = match first.unwrap_or_else(|_| Err(Reason::TooSlow.into())) {
         Ok(Some(Piece::Header(header))) => return Ok((header, source)),
         Ok(Some(Piece::Chunk(..) | Piece::Commit(..))) => bad_stream("the first message must be the header"),
         Ok(None) => bad_stream("the stream ended without a header"),

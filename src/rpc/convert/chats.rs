@@ -2,10 +2,10 @@
 //!
 //! Not here: which telling wins (`domain/chat.rs`).
 
-use super::{MAX_BATCH, count, time, timestamp};
+use super::{count, time, timestamp};
 use crate::{
     app::ChatPage,
-    domain::{self, ChatStatus, Refusal},
+    domain::{self, ChatStatus, OperatorId, Refusal},
     ports::{ChatDeleted, ChatTold},
     rpc::pb,
 };
@@ -21,7 +21,7 @@ pub fn told(sent: Option<pb::Chat>) -> Result<ChatTold, Refusal> {
     Ok(ChatTold {
         id: chat_id.parse()?,
         status,
-        owner: if owner_operator.is_empty() { None } else { Some(owner_operator.parse()?) },
+        owner: owner(&owner_operator)?,
         closed_at: close_time.map(|t| time("close_time", t)).transpose()?,
         upload_override: match pb::UploadOverride::try_from(upload_override) {
             Ok(pb::UploadOverride::Unspecified) => None,
@@ -87,15 +87,9 @@ pub fn deleted(deleted: ChatDeleted) -> pb::DeleteChatResponse {
     pb::DeleteChatResponse { files_deleted: count(files_deleted), files_detached: count(files_detached) }
 }
 
-/// A batch: each telling as sent, with its id, read on its own.
-///
-/// # Errors
-/// `BAD_ARGUMENT` for none or more than [`MAX_BATCH`].
-pub fn batch(sent: Vec<pb::Chat>) -> Result<Vec<(String, Result<ChatTold, Refusal>)>, Refusal> {
-    if sent.is_empty() || sent.len() > MAX_BATCH {
-        return Err(Refusal::argument("chats", format!("chats must be 1 to {MAX_BATCH}")).with("limit", MAX_BATCH));
-    }
-    Ok(sent.into_iter().map(|chat| (chat.chat_id.clone(), told(Some(chat)))).collect())
+/// The owner asked for; empty is whoever.
+pub fn owner(id: &str) -> Result<Option<OperatorId>, Refusal> {
+    if id.is_empty() { Ok(None) } else { Ok(Some(id.parse()?)) }
 }
 
 /// What became of one chat of a batch.
@@ -149,13 +143,5 @@ mod tests {
         ] {
             assert_eq!(told(bad).expect_err(field).get("field"), Some(field));
         }
-    }
-
-    #[test]
-    fn a_batch_has_1_to_500_chats_and_each_stands_for_itself() {
-        assert!(batch(vec![]).is_err() && batch(vec![sent(); 501]).is_err());
-        let read = batch(vec![sent(), pb::Chat { version: -1, ..sent() }]).expect("a batch");
-        assert!(read[0].1.is_ok() && read[1].1.is_err());
-        assert!(batch(vec![sent(); 500]).is_ok());
     }
 }

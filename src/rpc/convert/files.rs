@@ -4,16 +4,16 @@
 
 use super::{count, disposition::disposition, mask, message_id, order, page_size, size, time, timestamp};
 use crate::{
-    app::{Download, FilePage, ListRequest},
+    app::{Download, DownloadBy, FilePage, ListRequest},
     domain::{
-        self, Caller, CallerKind, ChatId, FileState, FileView, Person, Refusal, VerdictKind,
+        self, Caller, CallerKind, ChatId, FileState, FileView, Person, Reason, Refusal, VerdictKind,
         admission::{Declared, Target, UploadOptions},
         listing::{FileFilter, FileRef},
         media_type,
         name::{DisplayName, is_extension},
     },
-    ports::FileChange,
-    rpc::pb,
+    ports::{AttachTo, FileChange},
+    rpc::{access::Identity, credential::bad_credential, pb},
 };
 
 /// Most ids in one filter.
@@ -281,6 +281,51 @@ pub fn change(request: pb::UpdateFileRequest) -> Result<(FileRef, FileChange), R
     let renamed = fields.contains(&"display_name").then(|| DisplayName::new(&display_name, "")).transpose()?;
     let persistent = fields.contains(&"persistent").then_some(persistent);
     Ok((FileRef::Id(file_id.parse()?), FileChange { display_name: renamed, persistent, etag }))
+}
+
+/// One chat of a batch of attachments.
+pub fn attach_to(chat_id: String) -> Result<AttachTo, Refusal> {
+    Ok(AttachTo { chat: chat_id.parse()?, message_id: None })
+}
+
+/// What became of it.
+pub fn attach_result(chat_id: String, result: Result<(), Refusal>) -> pb::AttachFileResult {
+    let (reason, message) =
+        result.map_or_else(|r| (r.reason.name().to_owned(), r.message.into_owned()), |()| Default::default());
+    pb::AttachFileResult { chat_id, reason, message }
+}
+
+/// What a download asks for.
+pub struct Wanted {
+    /// Which file, for whom.
+    pub by: DownloadBy,
+    /// First byte.
+    pub offset: u64,
+    /// Most bytes; 0 is to the end.
+    pub limit: u64,
+    /// To be shown, not saved.
+    pub inline: bool,
+}
+
+/// What a download asks for.
+///
+/// # Errors
+/// `BAD_CREDENTIAL` for a file by id without a caller; `BAD_RANGE` for negative numbers.
+pub fn wanted(request: pb::DownloadFileRequest, identity: &Identity) -> Result<Wanted, Refusal> {
+    use pb::download_file_request::By;
+    let pb::DownloadFileRequest { offset, limit, inline, by } = request;
+    let by = match (by, identity) {
+        (Some(By::FileId(id)), Identity::Known(caller)) => DownloadBy::File(caller.clone(), id.parse()?),
+        (Some(By::FileId(_)) | None, Identity::Anonymous) => return Err(bad_credential()),
+        (Some(By::Link(link)), Identity::Known(_) | Identity::Anonymous) => DownloadBy::Link(link),
+        (None, Identity::Known(_)) => {
+            return Err(Refusal::argument("by", "exactly one of file_id and link must be given"));
+        }
+    };
+    let bytes = |n: i64| {
+        u64::try_from(n).map_err(|_| Refusal::new(Reason::BadRange).because("offset and limit must not be negative"))
+    };
+    Ok(Wanted { by, offset: bytes(offset)?, limit: bytes(limit)?, inline })
 }
 
 /// The first message of a download. `caller` is who asked by id; a link shows no chats.

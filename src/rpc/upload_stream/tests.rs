@@ -161,3 +161,10 @@ async fn a_refused_source_is_read_on_to_the_end_or_to_the_bounds() {
         assert_eq!(started.elapsed() >= drain::MAX_TIME, stalls);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_without_a_first_message_is_too_slow() {
+    let items = stream::pending::<Item>();
+    let refusal = open_upload(items, &TaskTracker::new()).await.err().expect("refused");
+    assert_eq!(refusal.reason, Reason::TooSlow);
+}

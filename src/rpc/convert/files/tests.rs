@@ -164,3 +164,21 @@ fn a_change_is_what_the_mask_names() {
     assert_eq!(change(request(&["display_name"], "")).expect_err("nameless").reason, domain::Reason::BadName);
     assert_eq!(change(request(&["file_id"], "")).expect_err("mask").get("field"), Some("update_mask"));
 }
+
+#[test]
+fn a_download_by_id_needs_a_caller_and_a_range_is_not_negative() {
+    use pb::download_file_request::By;
+    let known = Identity::Known(caller(&[]));
+    let ask = |by: Option<By>, offset, limit, identity: &Identity| {
+        wanted(pb::DownloadFileRequest { by, offset, limit, inline: false }, identity).err().map(|r| r.reason)
+    };
+    let (id, link) = (Some(By::FileId(FileId([1; 16]).to_string())), Some(By::Link("x".into())));
+    assert_eq!(ask(id.clone(), 0, 0, &known), None);
+    assert_eq!(ask(link.clone(), 0, 0, &Identity::Anonymous), None);
+    assert_eq!(ask(id.clone(), 0, 0, &Identity::Anonymous), Some(Reason::BadCredential));
+    assert_eq!(ask(None, 0, 0, &Identity::Anonymous), Some(Reason::BadCredential));
+    assert_eq!(ask(None, 0, 0, &known), Some(Reason::BadArgument));
+    assert_eq!(ask(Some(By::FileId("x".into())), 0, 0, &known), Some(Reason::NotFound));
+    assert_eq!(ask(id.clone(), -1, 0, &known), Some(Reason::BadRange));
+    assert_eq!(ask(id, 0, i64::MIN, &known), Some(Reason::BadRange));
+}
