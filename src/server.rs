@@ -11,6 +11,7 @@ use tokio::{
     task::JoinHandle,
 };
 use tonic::transport::Server;
+use tonic_health::server::HealthReporter;
 
 use crate::{
     adapters::{
@@ -102,7 +103,12 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         _ = terminate.recv() => return node.stop().await,
         _ = interrupt.recv() => return node.stop().await,
     };
-    println!("lhfile {} ready on {}, data in {}; {scanner}", env!("CARGO_PKG_VERSION"), node.address, config.data_dir.display());
+    println!(
+        "lhfile {} ready on {}, data in {}; {scanner}",
+        env!("CARGO_PKG_VERSION"),
+        node.address,
+        config.data_dir.display()
+    );
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -134,10 +140,7 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     let listener = TcpListener::bind(config.listen).await.map_err(|e| ServeError::Listen(config.listen, e))?;
     let address = listener.local_addr().map_err(|e| ServeError::Listen(config.listen, e))?;
 
-    let limits = SpoolLimits {
-        budget_bytes: config.spool.budget_bytes,
-        reserve_percent: config.spool.reserve_percent,
-    };
+    let limits = SpoolLimits { budget_bytes: config.spool.budget_bytes, reserve_percent: config.spool.reserve_percent };
     let (root, database) = (data.clone(), data.join(DATABASE));
     let opened = tokio::task::spawn_blocking(move || {
         let blobs = blobs::open(&root, limits).map_err(|e| e.to_string());
@@ -175,8 +178,15 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     let (_, keys) = watch::channel(Arc::new(keys));
     let access = AccessLayer::new(&table, config.is_reflection_public(), keys, clock, app.tasks().clone())
         .map_err(|e| ServeError::Start(e.to_string()))?;
-    let (stop, stopped) = oneshot::channel();
-    let router = routes(config, &app, RequestIdLayer::new(ids, table), access)?;
+    let reporter = HealthReporter::new();
+    let services = rpc::routes::routes(&app, reporter.clone()).map_err(|e| ServeError::Start(e.to_string()))?;
+    let (health, names) = (app.health(), Arc::clone(&table));
+    app.tasks().spawn(async move { rpc::health::follow(health, reporter, &names).await });
+
+    // The tower stack, from the outside in: first every call gets its id, span, log line and metrics, so that refusals
+    // have them too; then the gate, so that nothing behind it is reached without a right; then the services.
+    let (stop, stopped) = oneshot::channel::<()>();
+    let router = transport(config).layer(RequestIdLayer::new(ids, table)).layer(access).add_routes(services);
     let incoming = connections::accept(listener, config.limits.connections);
     let serving = app.tasks().spawn(router.serve_with_incoming_shutdown(incoming, async {
         // A dropped sender ends the server too.
@@ -236,22 +246,10 @@ async fn antivirus(config: &Config) -> Result<Antivirus, ServeError> {
     }
 }
 
-/// Largest message of a call: a chunk of 1 MiB with its frame. The application judges chunks first, with a reason.
-const MAX_MESSAGE_BYTES: usize = (1 << 20) + (64 << 10);
-
-/// The tower stack and the services. From the outside in: first every call gets its id, span, log line and metrics,
-/// so that refusals have them too; then the gate, so that nothing behind it is reached without a right; then the
-/// services. Limits of HTTP/2 bind before any of them.
-fn routes(
-    config: &Config,
-    app: &Arc<App>,
-    request_ids: RequestIdLayer,
-    access: AccessLayer,
-    health: HealthServer<impl Health>,
-) -> Result<Router<Stack<AccessLayer, Stack<RequestIdLayer, Identity>>>, ServeError> {
+/// The listener's HTTP/2 with its limits, which bind before any layer.
+fn transport(config: &Config) -> Server {
     let grpc = &config.grpc;
-    let (reflection, reflection_alpha) = rpc::reflection().map_err(|e| ServeError::Start(e.to_string()))?;
-    Ok(Server::builder()
+    Server::builder()
         .initial_stream_window_size(grpc.stream_window_bytes)
         .initial_connection_window_size(grpc.connection_window_bytes)
         .max_frame_size(grpc.max_frame_bytes)
@@ -261,20 +259,6 @@ fn routes(
         .http2_keepalive_timeout(Some(Duration::from_secs(grpc.keepalive_timeout_seconds)))
         .max_connection_age(Duration::from_secs(grpc.connection_age_seconds))
         .max_connection_age_grace(Duration::from_secs(grpc.connection_age_grace_seconds))
-        .layer(request_ids)
-        .layer(access)
-        .add_service(
-            FileServiceServer::new(Files::new(Arc::clone(app))).max_decoding_message_size(MAX_MESSAGE_BYTES),
-        )
-        .add_service(ChatServiceServer::new(Chats::new(Arc::clone(app))).max_decoding_message_size(MAX_MESSAGE_BYTES))
-        .add_service(Configs::new(Arc::clone(app)).into_server(MAX_MESSAGE_BYTES))
-        .add_service(
-            MaintenanceServiceServer::new(Maintenance::new(Arc::clone(app)))
-                .max_decoding_message_size(MAX_MESSAGE_BYTES),
-        )
-        .add_service(health)
-        .add_service(reflection)
-        .add_service(reflection_alpha))
 }
 
 impl Node {

@@ -86,7 +86,8 @@ fn generated_content_page_is_current() {
     );
     for rule in CONTENT_RULES {
         let inline = if rule.inline { "yes" } else { "no" };
-        writeln!(text, "| `{}` | `{}` | {inline} | {} |", rule.extension, rule.media_type, rule.agrees).expect("a string");
+        writeln!(text, "| `{}` | `{}` | {inline} | {} |", rule.extension, rule.media_type, rule.agrees)
+            .expect("a string");
     }
     page("docs/file-types.md", &text);
 }

@@ -85,9 +85,9 @@ pub struct Get {
 /// Which chats.
 #[derive(Debug, Args)]
 pub struct Ls {
-    /// Only these statuses; may be repeated
+    /// Only this status
     #[arg(long, value_enum, ignore_case = true)]
-    status: Vec<Status>,
+    status: Option<Status>,
     /// Only chats of this operator
     #[arg(long, value_name = "OPERATOR")]
     owner: Option<String>,
@@ -114,10 +114,7 @@ impl Chat {
             Chat::Put(put) => {
                 let request = pb::PutChatRequest { chat: Some(put.chat()) };
                 let answer = chats.put_chat(request).await?.into_inner();
-                output::one(context.json, "PutChatResponse", &answer, |answer| {
-                    let told = answer.chat.as_ref().map_or_else(String::new, facts);
-                    if answer.applied { told } else { format!("nothing changed, stored is:\n{told}") }
-                })
+                output::one(context.json, "Chat", &output::expected(answer.chat)?, facts)
             }
             Chat::Get(Get { chat }) => {
                 let answer = chats.get_chat(pb::GetChatRequest { chat_id: chat }).await?.into_inner();
@@ -133,8 +130,7 @@ impl Chat {
             Chat::Rm(Rm { chat, version }) => {
                 let answer = chats.delete_chat(pb::DeleteChatRequest { chat_id: chat, version }).await?.into_inner();
                 output::one(context.json, "DeleteChatResponse", &answer, |answer| {
-                    let done = if answer.applied { "deleted" } else { "nothing changed" };
-                    format!("{done}: {} files deleted, {} detached", answer.files_deleted, answer.files_detached)
+                    format!("deleted, with {} files; {} detached", answer.files_deleted, answer.files_detached)
                 })
             }
         }
@@ -161,7 +157,7 @@ impl Ls {
     ) -> Result<Vec<pb::Chat>, Failure> {
         let limit = self.limit as usize;
         let mut request = pb::ListChatsRequest {
-            statuses: self.status.into_iter().map(Into::into).collect(),
+            status: self.status.map_or(0, Into::into),
             owner_operator: self.owner.unwrap_or_default(),
             ..pb::ListChatsRequest::default()
         };

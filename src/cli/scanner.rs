@@ -50,19 +50,15 @@ fn people(status: &pb::GetScannerStatusResponse) -> String {
         ("signatures", signatures.join(", ")),
         ("warning", status.warning.clone()),
         ("limits", limits),
-        ("slots", format!("{} of {} used, {} waiting", status.slots_used, status.slots_total, status.waiting)),
-        (
-            "last_error",
-            format!("{} {}", output::time(status.last_error_time.as_ref()), status.last_error).trim().to_owned(),
-        ),
+        ("slots", format!("{} of {} used", status.slots_used, status.slots_total)),
+        ("proved", output::time(status.state_time.as_ref())),
     ]);
     if status.canaries.is_empty() {
         return facts;
     }
     let rows = status.canaries.iter().map(|canary| {
         let passed = if canary.passed { "yes" } else { "NO" };
-        let time = output::time(canary.time.as_ref());
-        vec![canary.name.clone(), canary.expected.clone(), canary.got.clone(), passed.to_owned(), time]
+        vec![canary.name.clone(), canary.expected.clone(), canary.got.clone(), passed.to_owned()]
     });
-    format!("{facts}\n\n{}", output::table(&["PROBE", "EXPECTED", "GOT", "PASSED", "TIME"], rows))
+    format!("{facts}\n\n{}", output::table(&["PROBE", "EXPECTED", "GOT", "PASSED"], rows))
 }
