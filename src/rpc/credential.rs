@@ -127,10 +127,11 @@ impl KeySet {
 
     /// The key of a `kid`. A token without one finds the key without one, or the only key there is.
     fn key(&self, kid: Option<&str>) -> Option<&(Option<String>, Validation, DecodingKey)> {
-        self.keys.iter().find(|(own, ..)| own.as_deref() == kid).or_else(|| match (kid, self.keys.as_slice()) {
+        let only = match (kid, self.keys.as_slice()) {
             (None, [only]) => Some(only),
             _ => None,
-        })
+        };
+        self.keys.iter().find(|(own, ..)| own.as_deref() == kid).or(only)
     }
 }
 

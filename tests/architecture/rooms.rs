@@ -76,6 +76,8 @@ const ROOMS: &[Room] = &[
 ];
 
 const SPEAKING: &[&str] = &[
+    "jsonwebtoken",
+    "serde",
     "tonic",
     "tonic_prost",
     "tonic_types",
@@ -102,7 +104,6 @@ const INTRODUCERS: &[&str] = &["lib", "main", "server", "cli"];
 const DRIVERS: &[(&str, &[&str])] = &[
     ("sql", &["diesel", "diesel_async", "diesel_migrations", "libsqlite3_sys"]),
     ("content", &["file_format", "imagesize", "rawzip", "flate2"]),
-    ("tokens", &["jsonwebtoken"]),
     ("scanner", &[]),
     ("blobs", &[]),
     ("memory", &[]),

@@ -1,4 +1,6 @@
 //! What an administrator is told of the scanner.
+//!
+//! Not here: how it is found out (`canaries.rs`, and `watch` beside this) and how it is said (`rpc/convert/scanner.rs`).
 
 use super::{CanaryResult, ScannerState, Scanning};
 use crate::{
