@@ -1,4 +1,5 @@
-//! From the last byte on: what arrived, what it is, what the verdict means, the chat judged again; and the options.
+//! Tests from the last byte on: what arrived, what it is, what the verdict means, the chat judged again; and the
+//! options. Not here: what is judged before the first byte (the parent module).
 
 use super::*;
 
