@@ -126,3 +126,6 @@ pub fn delete(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
