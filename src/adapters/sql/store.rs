@@ -68,8 +68,8 @@ impl UploadStore for SqliteStore {
         timed!(self.write, "quarantine", |conn| uploads::quarantine(conn, sha256, verdict, signature))
     }
 
-    async fn is_key_needed(&self, key: BlobKey) -> Result<bool, StoreError> {
-        timed!(self.read, "is_key_needed", |conn| uploads::is_key_needed(conn, key))
+    async fn is_key_published(&self, key: BlobKey) -> Result<bool, StoreError> {
+        timed!(self.read, "is_key_published", |conn| uploads::is_key_published(conn, key))
     }
 
     async fn record(&self, event: Event, now: Time) -> Result<(), StoreError> {

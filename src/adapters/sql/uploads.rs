@@ -321,12 +321,6 @@ pub(super) async fn quarantine(
     Ok(hit as u64)
 }
 
-pub(super) async fn is_key_needed(conn: &mut Conn, key: BlobKey) -> Result<bool, StoreError> {
-    let key = key.0.as_slice();
-    let blob = blobs::table.filter(blobs::key.eq(key));
-    let intent = uploads::table.filter(uploads::key.eq(key)).filter(uploads::state.ne(DONE));
-    // Two statements: each is one look into a unique index.
-    let stored: bool = diesel::select(exists(blob)).get_result(conn).await?;
-    let under_way: bool = diesel::select(exists(intent)).get_result(conn).await?;
-    Ok(stored || under_way)
+pub(super) async fn is_key_published(conn: &mut Conn, key: BlobKey) -> Result<bool, StoreError> {
+    Ok(diesel::select(exists(blobs::table.filter(blobs::key.eq(key.0.as_slice())))).get_result(conn).await?)
 }
