@@ -12,10 +12,7 @@ use super::{
     statement::Statement,
 };
 use crate::{
-    domain::{
-        Actor, Chat, ChatId, ChatStatus, Event, EventKind, FileState, Time,
-        chat::next_version,
-    },
+    domain::{Actor, Chat, ChatId, ChatStatus, Event, EventKind, FileState, Time, chat::next_version},
     ports::{ChatDeleted, ChatQuery, ChatTold, StoreError},
 };
 
@@ -45,7 +42,12 @@ async fn store(conn: &mut Conn, chat: &Chat, now: Time) -> Result<(), StoreError
     Ok(())
 }
 
-pub(super) async fn put(conn: &mut Conn, told: Vec<ChatTold>, actor: Actor, now: Time) -> Result<Vec<Chat>, StoreError> {
+pub(super) async fn put(
+    conn: &mut Conn,
+    told: Vec<ChatTold>,
+    actor: Actor,
+    now: Time,
+) -> Result<Vec<Chat>, StoreError> {
     let mut stored = Vec::with_capacity(told.len());
     for ChatTold { id, status, owner, closed_at, upload_override, version } in told {
         let before = find(conn, id.clone()).await?;

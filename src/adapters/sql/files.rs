@@ -231,9 +231,8 @@ pub(super) async fn detach(
     access::detach(caller, view, chat)?;
     let gone = diesel::delete(attachments::table.find((view.file.number, chat.id.as_str()))).execute(conn).await?;
     if gone > 0 {
-        let event = Event::new(EventKind::FileDetached, Actor::from(caller))
-            .file(view.file.id)
-            .chat(Some(chat.id.clone()));
+        let event =
+            Event::new(EventKind::FileDetached, Actor::from(caller)).file(view.file.id).chat(Some(chat.id.clone()));
         events::write(conn, &event, now).await?;
     }
     Ok(())
@@ -291,7 +290,8 @@ pub(super) async fn delete(
             ))
             .execute(conn)
             .await?;
-        let event = Event::new(EventKind::FileDeleted, Actor::from(caller)).file(view.file.id).chat(view.file.home_chat);
+        let event =
+            Event::new(EventKind::FileDeleted, Actor::from(caller)).file(view.file.id).chat(view.file.home_chat);
         events::write(conn, &event, now).await?;
     }
     Ok(deletion)

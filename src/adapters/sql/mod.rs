@@ -86,7 +86,12 @@ fn judge_text(text: String) -> StoreError {
         StoreError::Conflict(text)
     } else if has("disk is full") {
         StoreError::Unavailable(io::Error::new(io::ErrorKind::StorageFull, text))
-    } else if has("disk I/O error") || has("unable to open") || has("readonly") || has("malformed") || has("out of memory") {
+    } else if has("disk I/O error")
+        || has("unable to open")
+        || has("readonly")
+        || has("malformed")
+        || has("out of memory")
+    {
         StoreError::Unavailable(io::Error::other(text))
     } else {
         StoreError::Refused(text)

@@ -26,12 +26,32 @@ macro_rules! names {
 
 names!(CallerKind, kind_name, find_kind, Visitor = "VISITOR", Operator = "OPERATOR", Service = "SERVICE",);
 names!(FileState, file_state_name, find_file_state, Ready = "READY", Deleted = "DELETED",);
-names!(BlobState, blob_state_name, find_blob_state,
-    Active = "ACTIVE", Quarantined = "QUARANTINED", Purging = "PURGING",);
-names!(VerdictKind, verdict_name, find_verdict,
-    Clean = "CLEAN", Infected = "INFECTED", NotScanned = "NOT_SCANNED", UnscannableAccepted = "UNSCANNABLE_ACCEPTED",);
-names!(ChatStatus, chat_status_name, find_chat_status,
-    Pending = "PENDING", Active = "ACTIVE", Bot = "BOT", Closed = "CLOSED",);
+names!(
+    BlobState,
+    blob_state_name,
+    find_blob_state,
+    Active = "ACTIVE",
+    Quarantined = "QUARANTINED",
+    Purging = "PURGING",
+);
+names!(
+    VerdictKind,
+    verdict_name,
+    find_verdict,
+    Clean = "CLEAN",
+    Infected = "INFECTED",
+    NotScanned = "NOT_SCANNED",
+    UnscannableAccepted = "UNSCANNABLE_ACCEPTED",
+);
+names!(
+    ChatStatus,
+    chat_status_name,
+    find_chat_status,
+    Pending = "PENDING",
+    Active = "ACTIVE",
+    Bot = "BOT",
+    Closed = "CLOSED",
+);
 
 /// Tells of a damaged row.
 pub(super) fn corrupt(table: &'static str, column: &'static str, id: impl ToString) -> StoreError {

@@ -19,10 +19,8 @@ use crate::{
 };
 
 pub(super) async fn load(conn: &mut Conn) -> Result<StoredSettings, StoreError> {
-    let (version, updated_at): (i64, Option<i64>) = settings_version::table
-        .select((settings_version::version, settings_version::updated_at))
-        .first(conn)
-        .await?;
+    let (version, updated_at): (i64, Option<i64>) =
+        settings_version::table.select((settings_version::version, settings_version::updated_at)).first(conn).await?;
     let stored: Vec<(String, String)> = settings::table.select((settings::key, settings::value)).load(conn).await?;
     let mut values = Settings::default();
     for (key, text) in stored {
@@ -51,8 +49,7 @@ pub(super) async fn save(
     let (person_kind, person_id, acting_service) = events::actor_columns(&actor);
     for (key, value) in &changes {
         let text = value.to_string();
-        let old: Option<String> =
-            settings::table.find(*key).select(settings::value).first(conn).await.optional()?;
+        let old: Option<String> = settings::table.find(*key).select(settings::value).first(conn).await.optional()?;
         diesel::insert_into(settings::table)
             .values((settings::key.eq(*key), settings::value.eq(&text)))
             .on_conflict(settings::key)

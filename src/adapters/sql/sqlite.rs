@@ -202,7 +202,9 @@ fn connect(path: &str) -> Result<SqliteConnection, StoreError> {
             .map_err(StoreError::from)?
             .value;
         if found != wanted {
-            return Err(StoreError::Refused(format!("{pragma} is {found} and must be {wanted}: commits would not be durable")));
+            return Err(StoreError::Refused(format!(
+                "{pragma} is {found} and must be {wanted}: commits would not be durable"
+            )));
         }
     }
     Ok(conn)

@@ -9,7 +9,7 @@ use super::SqliteStore;
 use crate::{
     domain::{
         Actor, BlobKey, Caller, Ceiling, ChatSet, ChatStatus, CodeHash, FileId, FileView, Permission, Permissions,
-        Sha256, Settings, Time, Verdict, VerdictKind,
+        Settings, Sha256, Time, Verdict, VerdictKind,
         admission::{self, Cleared, Declared, Finding, Received, Target},
         listing::FileRef,
         media_type::{Format, Observed},
@@ -183,9 +183,9 @@ impl World {
             deleted: false,
         });
         let health = admission::Service { scanner_healthy: true, room_bytes: u64::MAX };
-        let admitted = admission::admit(&service(&["*"]), declared, open.as_ref(), &settings, health).expect("admitted");
-        let received =
-            Received { size: upload.size, sha256: sha(upload.tag), commit_size: None, commit_sha256: None };
+        let admitted =
+            admission::admit(&service(&["*"]), declared, open.as_ref(), &settings, health).expect("admitted");
+        let received = Received { size: upload.size, sha256: sha(upload.tag), commit_size: None, commit_sha256: None };
         let accepted = admission::accept(admitted, received, Observed::plain(Format::Text)).expect("accepted");
         let finding = if kind == VerdictKind::NotScanned { Finding::NotDue } else { Finding::Clean };
         admission::clear(accepted, finding, &settings).expect("cleared")

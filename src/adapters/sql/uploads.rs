@@ -263,7 +263,10 @@ pub(super) async fn list_dead(
         .select((uploads::id, uploads::key))
         .load(conn)
         .await?;
-    found.into_iter().map(|(id, key)| Ok(Intent { id, key: BlobKey(rows::bytes("uploads", "key", id, &key)?) })).collect()
+    found
+        .into_iter()
+        .map(|(id, key)| Ok(Intent { id, key: BlobKey(rows::bytes("uploads", "key", id, &key)?) }))
+        .collect()
 }
 
 pub(super) async fn trim_request_ids(conn: &mut Conn, now: Time) -> Result<u64, StoreError> {
@@ -275,6 +278,9 @@ pub(super) async fn trim_request_ids(conn: &mut Conn, now: Time) -> Result<u64, 
         .select(uploads::id)
         .load(conn)
         .await?;
+    if old.is_empty() {
+        return Ok(0);
+    }
     let gone = diesel::delete(uploads::table.filter(uploads::id.eq_any(old))).execute(conn).await?;
     Ok(gone as u64)
 }

@@ -215,8 +215,20 @@ impl<'q> Plan<'q> {
     /// The filters that are looked at row by row; one that the index answers already may be among them.
     fn residual(&self, f: &str, s: &mut Statement) {
         let FileFilter {
-            chats, uploaders, visitors_only, name_contains, persistent, attached, extension, media_type, sha256,
-            min_size: _, max_size: _, from: _, before: _, verdict,
+            chats,
+            uploaders,
+            visitors_only,
+            name_contains,
+            persistent,
+            attached,
+            extension,
+            media_type,
+            sha256,
+            min_size: _,
+            max_size: _,
+            from: _,
+            before: _,
+            verdict,
         } = self.filter;
         let chats = Some(chats.as_slice()).filter(|chats| !chats.is_empty());
         for set in [chats, self.scope].into_iter().flatten() {

@@ -12,7 +12,8 @@ async fn version(w: &World, id: &str) -> (i64, bool) {
 async fn a_higher_version_applies_a_lower_or_equal_one_changes_nothing_and_zero_always_applies() {
     let w = world();
     for (given, stored, status) in [(5, 5, ChatStatus::Active), (5, 5, ChatStatus::Bot), (4, 5, ChatStatus::Bot)] {
-        let answer = w.store.put_chats(vec![told("1", status, None, given)], Actor::SYSTEM, w.now()).await.expect("put");
+        let answer =
+            w.store.put_chats(vec![told("1", status, None, given)], Actor::SYSTEM, w.now()).await.expect("put");
         assert_eq!((answer[0].version, answer[0].status), (stored, ChatStatus::Active));
     }
     assert_eq!(w.events(), ["CHAT_PUT"], "nothing changed, nothing told");
@@ -75,8 +76,7 @@ async fn deleting_a_chat_deletes_what_is_at_home_there_alone_and_detaches_the_re
     w.store.detach(FileRef::Id(homeless.file.id), one, &all, &settings, w.now()).await.expect("detaches");
 
     let before = w.events().len();
-    let deleted =
-        w.store.delete_chat(&"1".parse().expect("valid"), 0, Actor::SYSTEM, w.now()).await.expect("deletes");
+    let deleted = w.store.delete_chat(&"1".parse().expect("valid"), 0, Actor::SYSTEM, w.now()).await.expect("deletes");
     assert_eq!(deleted, ChatDeleted { files_deleted: 2, files_detached: 2 });
     assert_eq!(
         w.events()[before..],

@@ -106,7 +106,8 @@ async fn a_store_that_cannot_be_opened_says_so() {
     let dir = tempfile::tempdir().expect("a folder");
     let missing = SqliteStore::open(&dir.path().join("nowhere").join("lhfile.sqlite"));
     assert!(matches!(missing, Err(StoreError::Unavailable(_))));
-    std::fs::write(dir.path().join("other"), "not a database, and long enough to be seen as none".repeat(20)).expect("writes");
+    std::fs::write(dir.path().join("other"), "not a database, and long enough to be seen as none".repeat(20))
+        .expect("writes");
     assert!(SqliteStore::open(&dir.path().join("other")).is_err());
 }
 
@@ -130,6 +131,7 @@ async fn many_uploads_at_once_all_happen_once() {
     let pairs = TASKS * EACH;
     println!("{:.0} uploads (intent and commit) a second", pairs as f64 / begun.elapsed().as_secs_f64());
     assert_eq!(w.events().len() as u64, pairs);
-    let page = w.store.list_files(FileQuery { with_total: true, ..lists::query(1) }, &service(&["*"])).await.expect("lists");
+    let page =
+        w.store.list_files(FileQuery { with_total: true, ..lists::query(1) }, &service(&["*"])).await.expect("lists");
     assert_eq!(page.total, Some(pairs));
 }

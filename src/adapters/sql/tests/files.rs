@@ -94,8 +94,7 @@ async fn five_hundred_chats_are_attached_in_one_call_and_more_are_told_as_trunca
     let view = w.upload(&all, &Upload::to(Target::Library)).await;
     let by = FileRef::Id(view.file.id);
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let answers =
-        w.store.attach(by, to(&ids[..500]), &all, &Settings::default(), w.now()).await.expect("attaches");
+    let answers = w.store.attach(by, to(&ids[..500]), &all, &Settings::default(), w.now()).await.expect("attaches");
     assert!(answers.len() == 500 && answers.iter().all(Result::is_ok));
     for caller in [all.clone(), operator("17", &[], &[])] {
         let found = w.find(&view, &caller).await.expect("there");

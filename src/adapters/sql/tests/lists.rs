@@ -20,9 +20,7 @@ async fn tags(w: &World, mut query: FileQuery) -> Vec<u64> {
     loop {
         let page = w.store.list_files(query.clone(), &service(&["*"])).await.expect("lists");
         assert!(page.rows.len() <= query.limit as usize);
-        found.extend(page.rows.iter().map(|v| {
-            u64::from_be_bytes(v.blob.sha256.0[..8].try_into().expect("8 bytes"))
-        }));
+        found.extend(page.rows.iter().map(|v| u64::from_be_bytes(v.blob.sha256.0[..8].try_into().expect("8 bytes"))));
         let Some(next) = page.next else { return found };
         query.after = Some(next);
     }
