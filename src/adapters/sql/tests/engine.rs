@@ -1,4 +1,6 @@
 //! What is the engine's own: group commit, an orderly end, durability, callers that go away.
+//!
+//! Not here: the world they are tried in (`super`) and the query plans (`plans.rs`).
 
 use std::{sync::Arc, time::Instant};
 

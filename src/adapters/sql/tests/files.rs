@@ -1,4 +1,6 @@
 //! Rules of files that are there: what a caller sees, attaching, detaching, changing, deleting.
+//!
+//! Not here: the world they are tried in (`super`) and the query plans (`plans.rs`).
 
 use super::*;
 use crate::{

@@ -1,4 +1,6 @@
 //! Rules of lists: filters, orders, pages, what is never shown, and the bound on what a page looks at.
+//!
+//! Not here: the world they are tried in (`super`) and the query plans (`plans.rs`).
 
 use super::*;
 use crate::domain::listing::{FileFilter, FileQuery, MAX_EXAMINED, Order};

@@ -1,4 +1,6 @@
 //! Rules of settings at rest.
+//!
+//! Not here: the world they are tried in (`super`) and the query plans (`plans.rs`).
 
 use super::*;
 use crate::domain::{Reason, settings::SettingValue};

@@ -1,4 +1,6 @@
 //! Rules of uploads: intents, request ids, fencing, the commit, sharing, quarantine, what a kill leaves.
+//!
+//! Not here: the world they are tried in (`super`) and the query plans (`plans.rs`).
 
 use super::*;
 use crate::{
