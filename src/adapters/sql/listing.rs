@@ -107,6 +107,7 @@ async fn load(conn: &mut Conn, spots: &[Place], caller: &Caller) -> Result<Vec<F
     for (file, blob) in found {
         let file = File::try_from(file)?;
         let mut chats = chats.remove(&file.number).unwrap_or_default();
+        chats.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         let chats_truncated = chats.len() > MAX_CHATS_SHOWN;
         chats.truncate(MAX_CHATS_SHOWN);
         views.insert(file.number, FileView { file, blob: blob.try_into()?, chats, chats_truncated });
@@ -154,6 +155,6 @@ fn visible_chats(numbers: &[i64], caller: &Caller) -> Statement {
     if let ChatSet::Only(ids) = ceiling {
         s.sql(" AND a.chat_id IN ").texts(ids.iter().map(|id| id.as_str()));
     }
-    s.sql(") shown WHERE place <= ").int(MAX_CHATS_SHOWN as i64 + 1).sql(" ORDER BY file_number, id");
+    s.sql(") shown WHERE place <= ").int(MAX_CHATS_SHOWN as i64 + 1);
     s
 }

@@ -94,12 +94,6 @@ impl Statement {
         self.sql(if any { ")" } else { "NULL)" })
     }
 
-    /// The text so far, for the tests of query plans.
-    #[cfg(test)]
-    pub(super) fn as_str(&self) -> &str {
-        &self.text
-    }
-
     /// As a query that diesel runs.
     pub(super) fn query(self) -> BoxedSqlQuery<'static, Backend, SqlQuery> {
         let mut query = diesel::sql_query(self.text).into_boxed::<Backend>();

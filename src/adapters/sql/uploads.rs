@@ -278,6 +278,9 @@ pub(super) async fn trim_request_ids(conn: &mut Conn, now: Time) -> Result<u64, 
         .select(uploads::id)
         .load(conn)
         .await?;
+    if old.is_empty() {
+        return Ok(0);
+    }
     let gone = diesel::delete(uploads::table.filter(uploads::id.eq_any(old))).execute(conn).await?;
     Ok(gone as u64)
 }
@@ -325,6 +328,5 @@ pub(super) async fn quarantine(
 }
 
 pub(super) async fn is_key_published(conn: &mut Conn, key: BlobKey) -> Result<bool, StoreError> {
-    let blob = blobs::table.filter(blobs::key.eq(key.0.as_slice()));
-    Ok(diesel::select(exists(blob)).get_result(conn).await?)
+    Ok(diesel::select(exists(blobs::table.filter(blobs::key.eq(key.0.as_slice())))).get_result(conn).await?)
 }

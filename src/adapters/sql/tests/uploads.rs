@@ -1,0 +1,181 @@
+//! Rules of uploads: intents, request ids, fencing, the commit, sharing, quarantine, what a kill leaves.
+//!
+//! Not here: the world they are tried in (`super`) and the query plans (`plans.rs`).
+
+use super::*;
+use crate::{
+    domain::{Event, EventKind, Reason},
+    ports::REQUEST_ID_SECS,
+};
+
+#[tokio::test]
+async fn a_committed_upload_is_found_with_everything_it_was_made_of() {
+    let w = world();
+    w.put("42", ChatStatus::Active, Some("17")).await;
+    let caller = operator("17", &[], &[]);
+    let upload = Upload { message_id: Some("m1".into()), ..Upload::to(chat("42")) };
+    let view = w.upload(&caller, &upload).await;
+    assert_eq!(w.find(&view, &caller).await.as_ref(), Some(&view));
+    assert_eq!(view.file.number, 1 << 32, "numbers start at 2^32");
+    assert_eq!(view.chats.len(), 1);
+    assert_eq!(view.file.home_chat, Some("42".parse().expect("valid")));
+    assert_eq!(view.blob.verdict, verdict(VerdictKind::Clean, "27000"));
+    assert_eq!(w.events(), ["CHAT_PUT", "FILE_UPLOADED"]);
+    let library = w.upload(&caller, &Upload { tag: 1, ..Upload::to(Target::Library) }).await;
+    assert_eq!((library.chats.len(), library.file.home_chat.clone(), library.file.persistent), (0, None, true));
+    assert_eq!(library.file.number, (1 << 32) + 1);
+}
+
+#[tokio::test]
+async fn the_same_request_id_gets_the_same_file_for_24_hours_and_for_its_person_only() {
+    let w = world();
+    let caller = operator("17", &[], &[]);
+    let upload = Upload { request_id: Some("r1".into()), ..Upload::to(Target::Library) };
+    let view = w.upload(&caller, &upload).await;
+    let Begun::Before { target, uploaded_sha256, file } = w.begin(&caller, &upload).await.expect("begins") else {
+        panic!("forgotten");
+    };
+    assert_eq!((target, uploaded_sha256, file), (Target::Library, sha(0), view.file.id));
+    w.started(&operator("18", &[], &[]), &upload).await;
+    w.now.fetch_add(REQUEST_ID_SECS * Time::SECOND, Ordering::Relaxed);
+    w.started(&caller, &upload).await;
+}
+
+#[tokio::test]
+async fn a_newer_stream_with_the_same_request_id_fences_the_older() {
+    let w = world();
+    let caller = operator("17", &[], &[]);
+    let upload = Upload { request_id: Some("r1".into()), ..Upload::to(Target::Library) };
+    let older = w.started(&caller, &upload).await;
+    let newer = w.started(&caller, &upload).await;
+    assert_eq!(reason(w.store.commit_upload(w.commit(&caller, &upload, older)).await), Reason::Fenced);
+    let view = ready(w.store.commit_upload(w.commit(&caller, &upload, newer)).await.expect("commits"));
+    assert!(w.find(&view, &caller).await.is_some());
+    // The fenced one is still to be buried by its lease's end, and ends like any other.
+    let later = w.now().plus_secs(61);
+    assert_eq!(w.store.list_dead_uploads(None, later, 10).await.expect("lists"), [older]);
+    let event = Event::new(EventKind::UploadAbandoned, Actor::SYSTEM);
+    w.store.abort_upload(older, event.clone(), later).await.expect("aborts");
+    w.store.abort_upload(older, event.clone(), later).await.expect("aborts nothing");
+    w.store.abort_upload(newer, event, later).await.expect("a file that happened is not aborted");
+    assert!(w.store.list_dead_uploads(None, later, 10).await.expect("lists").is_empty());
+    assert_eq!(w.events(), ["FILE_UPLOADED", "UPLOAD_ABANDONED"]);
+    assert!(matches!(w.begin(&caller, &upload).await.expect("begins"), Begun::Before { .. }));
+}
+
+#[tokio::test]
+async fn a_refused_upload_frees_its_request_id() {
+    let w = world();
+    let caller = operator("17", &[], &[]);
+    let upload = Upload { request_id: Some("r1".into()), ..Upload::to(Target::Library) };
+    let intent = w.started(&caller, &upload).await;
+    let event = Event::new(EventKind::UploadRefused, Actor::from(&caller)).reason(Reason::Infected);
+    w.store.abort_upload(intent, event, w.now()).await.expect("aborts");
+    w.started(&caller, &upload).await;
+    assert_eq!(reason(w.store.commit_upload(w.commit(&caller, &upload, intent)).await), Reason::Fenced);
+}
+
+#[tokio::test]
+async fn a_commit_happens_once() {
+    let w = world();
+    let caller = operator("17", &[], &[]);
+    let upload = Upload::to(Target::Library);
+    let intent = w.started(&caller, &upload).await;
+    w.store.commit_upload(w.commit(&caller, &upload, intent)).await.expect("commits");
+    assert_eq!(reason(w.store.commit_upload(w.commit(&caller, &upload, intent)).await), Reason::Fenced);
+    assert_eq!(w.events(), ["FILE_UPLOADED"]);
+}
+
+#[tokio::test]
+async fn the_chat_is_judged_again_inside_the_commit() {
+    let w = world();
+    w.put("1", ChatStatus::Active, None).await;
+    let someone = visitor("v", &["1"]);
+    let upload = Upload::to(chat("1"));
+    let (first, second, third) =
+        (w.started(&someone, &upload).await, w.started(&someone, &upload).await, w.started(&someone, &upload).await);
+    w.put("1", ChatStatus::Closed, None).await;
+    ready(w.store.commit_upload(w.commit(&someone, &upload, first)).await.expect("within the grace"));
+    w.now.fetch_add(GRACE * Time::SECOND, Ordering::Relaxed);
+    assert_eq!(reason(w.store.commit_upload(w.commit(&someone, &upload, second)).await), Reason::ChatClosed);
+    let own = operator("17", &["1"], &[]);
+    ready(w.store.commit_upload(w.commit(&own, &upload, third)).await.expect("operators always"));
+    let fourth = w.started(&own, &upload).await;
+    w.store.delete_chat(&"1".parse().expect("valid"), 0, Actor::SYSTEM, w.now()).await.expect("deletes");
+    assert_eq!(reason(w.store.commit_upload(w.commit(&own, &upload, fourth)).await), Reason::NotFound);
+    // What was refused is still an intent, to be ended with its reason.
+    let dead = w.store.list_dead_uploads(Some("n1"), Time(0), 10).await.expect("lists");
+    assert_eq!(dead, [second, fourth]);
+}
+
+#[tokio::test]
+async fn a_shared_blob_must_be_active_and_takes_the_better_verdict() {
+    let w = world();
+    let caller = operator("17", &[], &[]);
+    let upload = Upload::to(Target::Library);
+    let share = async |kind, signatures: &str, blob| {
+        let intent = w.started(&caller, &upload).await;
+        let mut commit = w.commit(&caller, &upload, intent);
+        (commit.cleared, commit.verdict, commit.bytes) =
+            (w.cleared(&upload, kind), verdict(kind, signatures), BytesAt::Shared(blob));
+        w.store.commit_upload(commit).await.expect("no failure")
+    };
+    let intent = w.started(&caller, &upload).await;
+    let mut commit = w.commit(&caller, &upload, intent);
+    (commit.cleared, commit.verdict) =
+        (w.cleared(&upload, VerdictKind::NotScanned), verdict(VerdictKind::NotScanned, ""));
+    let first = ready(w.store.commit_upload(commit).await.expect("commits"));
+    let blob = first.blob.id;
+    let second = ready(share(VerdictKind::Clean, "1", blob).await);
+    assert_eq!((second.blob.id, second.blob.verdict.kind), (blob, VerdictKind::Clean));
+    assert_ne!(second.file.id, first.file.id);
+    let third = ready(share(VerdictKind::NotScanned, "", blob).await);
+    assert_eq!(third.blob.verdict, verdict(VerdictKind::Clean, "1"), "a verdict is never lost");
+    let fourth = ready(share(VerdictKind::Clean, "2", blob).await);
+    assert_eq!(fourth.blob.verdict.signatures, "2");
+    assert_eq!(w.store.find_blob(sha(0), 10).await.expect("finds").expect("there").verdict.signatures, "2");
+    assert_eq!(w.store.find_blob(sha(0), 11).await.expect("finds"), None);
+
+    let found = verdict(VerdictKind::Infected, "3");
+    assert_eq!(w.store.quarantine(sha(0), found.clone(), "Eicar").await.expect("quarantines"), 1);
+    assert_eq!(w.store.quarantine(sha(0), found, "Eicar").await.expect("quarantines"), 0);
+    let events = w.events();
+    assert!(matches!(share(VerdictKind::Clean, "4", blob).await, Committed::BlobGone));
+    assert!(matches!(share(VerdictKind::Clean, "4", 999).await, Committed::BlobGone));
+    assert_eq!(w.events(), events, "nothing changed");
+    let intent = w.started(&caller, &upload).await;
+    let fresh = ready(w.store.commit_upload(w.commit(&caller, &upload, intent)).await.expect("commits"));
+    assert_ne!(fresh.blob.id, blob, "sha256 is not unique");
+    assert_eq!(w.store.find_blob(sha(0), 10).await.expect("finds").map(|b| b.id), Some(fresh.blob.id));
+    assert!(w.store.is_key_published(fresh.blob.key).await.expect("looks"));
+    assert!(!w.store.is_key_published(BlobKey([9; 16])).await.expect("looks"));
+}
+
+#[tokio::test]
+async fn a_dead_nodes_intents_are_listed_when_their_lease_is_over_and_own_ones_at_start() {
+    let w = world();
+    let caller = operator("17", &[], &[]);
+    let intent = w.started(&caller, &Upload::to(Target::Library)).await;
+    let now = w.now();
+    assert!(w.store.list_dead_uploads(None, now, 10).await.expect("lists").is_empty());
+    assert!(w.store.list_dead_uploads(Some("n2"), now, 10).await.expect("lists").is_empty());
+    assert_eq!(w.store.list_dead_uploads(Some("n1"), now, 10).await.expect("lists"), [intent]);
+    w.store.renew_leases("n1", now.plus_secs(600)).await.expect("renews");
+    w.store.renew_leases("n2", now).await.expect("renews nothing of n1's");
+    assert!(w.store.list_dead_uploads(None, now.plus_secs(599), 10).await.expect("lists").is_empty());
+    assert_eq!(w.store.list_dead_uploads(None, now.plus_secs(601), 10).await.expect("lists"), [intent]);
+}
+
+#[tokio::test]
+async fn old_request_ids_are_forgotten_and_running_ones_kept() {
+    let w = world();
+    let caller = operator("17", &[], &[]);
+    for id in ["r1", "r2"] {
+        w.upload(&caller, &Upload { request_id: Some(id.into()), ..Upload::to(Target::Library) }).await;
+    }
+    w.started(&caller, &Upload { request_id: Some("r3".into()), ..Upload::to(Target::Library) }).await;
+    assert_eq!(w.store.trim_request_ids(w.now()).await.expect("trims"), 0);
+    let later = w.now().plus_secs(REQUEST_ID_SECS);
+    assert_eq!(w.store.trim_request_ids(later).await.expect("trims"), 2);
+    assert_eq!(w.store.list_dead_uploads(None, later, 10).await.expect("lists").len(), 1);
+}
