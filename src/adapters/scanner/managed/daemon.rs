@@ -4,7 +4,7 @@
 
 use std::{
     io,
-    path::{Path, PathBuf},
+    path::Path,
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -38,18 +38,28 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts `program` on `config`, in a process group of its own: Ctrl-C in a terminal must not end it before the
-    /// uploads that still need it.
-    pub fn spawn(program: &Path, config: &Path) -> io::Result<Self> {
-        let mut child = Command::new(program)
-            .arg(config_argument(config))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", program.display())))?;
+    /// Starts `binary` on `config`. A bare name is looked for in PATH, then where Debian has it: the PATH of ordinary
+    /// users lacks /usr/sbin. The error for a missing one says what to install.
+    pub fn spawn(binary: &Path, config: &Path) -> io::Result<Self> {
+        // Joined to a path, the folder is dropped.
+        let places =
+            [binary.to_owned(), Path::new("/usr/sbin").join(binary), Path::new("/usr/local/sbin").join(binary)];
+        let found = places
+            .iter()
+            .map(|program| start(program, config))
+            .find(|started| !started.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::NotFound));
+        let absent = || {
+            let text = format!("{} is not installed: apt-get install clamav-daemon", binary.display());
+            io::Error::new(io::ErrorKind::NotFound, text)
+        };
+        Self::listen(found.ok_or_else(absent)??)
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "they end with the pipes of the process, which kill() or a drop ends"
+    )]
+    fn listen(mut child: Child) -> io::Result<Self> {
         let pid = child.id().expect("a child that was not waited for has a number");
         let (told, reloads) = watch::channel(Reloads::default());
         let told = Arc::new(told);
@@ -118,18 +128,15 @@ async fn each_line(stream: impl AsyncRead + Unpin, mut told: impl FnMut(&str)) {
     }
 }
 
-/// The program to start. A bare name is looked for in PATH and where Debian has it: the PATH of ordinary users lacks
-/// /usr/sbin. The error says what to install. Blocking.
-pub fn locate(binary: &Path) -> io::Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = if binary.components().count() > 1 {
-        binary.is_file().then(|| binary.to_owned())
-    } else {
-        let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
-        folders.map(|folder| folder.join(binary)).find(|p| p.is_file())
-    };
-    found.ok_or_else(|| {
-        let text = format!("{} is not installed: apt-get install clamav-daemon", binary.display());
-        io::Error::new(io::ErrorKind::NotFound, text)
-    })
+/// In a process group of its own: Ctrl-C in a terminal must not end it before the uploads that still need it.
+fn start(program: &Path, config: &Path) -> io::Result<Child> {
+    Command::new(program)
+        .arg(config_argument(config))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", program.display())))
 }

@@ -66,7 +66,7 @@ impl Home {
             remove_folder(&left.folder)?;
         }
         let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(|e| io::Error::other(e.to_string()))?;
+        random_name(&mut random).map_err(|e| io::Error::other(e.to_string()))?;
         let folder = Path::new(PARENT).join(format!("{PREFIX}{}", HEXLOWER.encode(&random)));
         // Recorded first: a folder without a record would stay for ever.
         write_record(&record, &Record { folder: folder.clone(), child: None })?;
@@ -118,6 +118,11 @@ impl Home {
         remove_folder(&self.folder)?;
         absent_is_fine(fs::remove_file(&self.record))
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a name that nobody else under /tmp can foresee; no test needs to")]
+fn random_name(name: &mut [u8]) -> Result<(), getrandom::Error> {
+    getrandom::fill(name)
 }
 
 /// The socket of the clamd that a running server keeps for `data_dir`, if there is a record of one. Blocking.
@@ -185,6 +190,11 @@ pub fn config_argument(config: &Path) -> String {
     format!("--config-file={}", config.display())
 }
 
+#[expect(clippy::disallowed_methods, reason = "on a blocking thread: no channel tells of a process that is no child")]
+fn a_moment() {
+    thread::sleep(Duration::from_millis(10));
+}
+
 /// SIGKILL to `pid` if `ours` says so after its number has been pinned, and waits for its end, 5 s at most.
 fn kill_if(pid: u32, ours: impl Fn() -> bool) -> io::Result<()> {
     let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
@@ -205,7 +215,7 @@ fn kill_if(pid: u32, ours: impl Fn() -> bool) -> io::Result<()> {
         if Instant::now() > until {
             return Err(io::Error::other(format!("the clamd of an earlier run, process {pid}, does not end")));
         }
-        thread::sleep(Duration::from_millis(10));
+        a_moment();
     }
     Ok(())
 }
@@ -262,7 +272,7 @@ mod tests {
         let child = Command::new("sh").args(["-c", loop_for_ever, "sh", argument]).spawn().expect("sh starts");
         // Its arguments are there a moment after the start.
         while !has_argument(child.id(), argument) {
-            thread::sleep(Duration::from_millis(1));
+            a_moment();
         }
         child
     }

@@ -79,6 +79,7 @@ impl ManagedClamd {
     /// Ends the orphan of a killed server, then starts clamd in the background: scans wait for it; a clamd that cannot
     /// start is [`ScanError::Down`] with the reason, and tried again. Fails only if the folders cannot be made, or
     /// another server runs on this data folder.
+    #[expect(clippy::disallowed_methods, reason = "stop() waits for the supervisor, and a drop ends it")]
     pub async fn start(config: ManagedConfig) -> io::Result<Self> {
         let home = open_home(&config.data_dir).await?;
         let threads = match config.threads {

@@ -17,7 +17,7 @@ use super::{
     },
     ManagedConfig,
     config_text::{config_text, limits_for},
-    daemon::{Daemon, Reloads, locate},
+    daemon::{Daemon, Reloads},
     home::Home,
 };
 use crate::ports::ScannerLimits;
@@ -164,9 +164,9 @@ impl Supervisor {
         let set = self.choose_signatures().await?;
         let limits = self.status.borrow().limits;
         let text = config_text(&self.home, &set.folder, &limits);
-        let (home, binary) = (Arc::clone(&self.home), self.config.clamd_binary.clone());
-        let program = blocking(move || home.prepare(&text).and_then(|()| locate(&binary))).await?;
-        let daemon = Daemon::spawn(&program, &self.home.config())?;
+        let home = Arc::clone(&self.home);
+        blocking(move || home.prepare(&text)).await?;
+        let daemon = Daemon::spawn(&self.config.clamd_binary, &self.home.config())?;
         let (home, pid) = (Arc::clone(&self.home), daemon.pid());
         blocking(move || home.record_child(pid)).await?;
         Ok((daemon, set))

@@ -190,7 +190,7 @@ async fn the_orphan_of_a_killed_server_is_ended() {
     crate::adapters::scanner::test_database::write_into(&signatures).expect("written");
     let text = config_text::config_text(&first, &signatures, &limits_for(MIB, 2));
     first.prepare(&text).expect("written");
-    let program = daemon::locate("clamd".as_ref()).expect("installed");
+    let program = "/usr/sbin/clamd";
     let argument = home::config_argument(&first.config());
     let null = std::process::Stdio::null;
     let mut orphan =
@@ -222,27 +222,22 @@ async fn stop_ends_the_process_and_leaves_nothing() {
 
 #[tokio::test]
 async fn fit_raises_and_lowers_while_scans_wait() {
-    let bench = Arc::new(bench().await);
+    let bench = bench().await;
     bench.recovers().await;
-    let scans: Vec<_> = (0..4)
-        .map(|_| {
-            let bench = Arc::clone(&bench);
-            tokio::spawn(async move {
-                for _ in 0..20 {
-                    assert_eq!(bench.says(vec![0; 1 << 20]).await.expect("no scan is lost"), ScanReply::Clean);
-                }
-            })
-        })
-        .collect();
-    bench.clamd.fit(40 * MIB).await.expect("raised");
-    assert_eq!(bench.clamd.limits().max_file_bytes, 40 * MIB);
-    assert_eq!(bench.says(vec![0; 40 << 20]).await.expect("an answer"), ScanReply::Clean);
-    bench.clamd.fit(5 * MIB).await.expect("lowered");
-    let reply = bench.says(vec![0; 6 << 20]).await.expect("an answer");
-    assert!(Expect::Unscannable.agrees(&reply), "{reply:?}");
-    for scan in scans {
-        scan.await.expect("all clean");
-    }
+    let scans = (0..4).map(async |_| {
+        for _ in 0..20 {
+            assert_eq!(bench.says(vec![0; 1 << 20]).await.expect("no scan is lost"), ScanReply::Clean);
+        }
+    });
+    let fits = async {
+        bench.clamd.fit(40 * MIB).await.expect("raised");
+        assert_eq!(bench.clamd.limits().max_file_bytes, 40 * MIB);
+        assert_eq!(bench.says(vec![0; 40 << 20]).await.expect("an answer"), ScanReply::Clean);
+        bench.clamd.fit(5 * MIB).await.expect("lowered");
+        let reply = bench.says(vec![0; 6 << 20]).await.expect("an answer");
+        assert!(Expect::Unscannable.agrees(&reply), "{reply:?}");
+    };
+    tokio::join!(futures_util::future::join_all(scans), fits);
     assert!(matches!(bench.clamd.fit(1 << 32).await, Err(FitError::Declared { allowed: CLAMD_MAX_FILE_BYTES, .. })));
     bench.clamd.stop().await;
 }
@@ -317,7 +312,7 @@ async fn foreign(extra: &str) -> Foreign {
          TemporaryDirectory {place}\nMaxFiles 1000\nStreamMaxLength 20M\nMaxFileSize 20M\n{extra}\n"
     );
     fs::write(&config, text).expect("written");
-    let program = daemon::locate("clamd".as_ref()).expect("installed");
+    let program = "/usr/sbin/clamd";
     let null = std::process::Stdio::null;
     let process = std::process::Command::new(program)
         .arg(home::config_argument(&config))
