@@ -28,7 +28,7 @@ pub const DEFAULTS: &str = include_str!("../examples/lhfile.toml");
 /// Before each variable of the environment.
 const PREFIX: &str = "LHFILE_";
 /// Variables with our prefix that belong to the command line.
-const NOT_CONFIG: &[&str] = &["addr", "token", "act_as", "config"];
+const NOT_CONFIG: &[&str] = &["ADDR", "TOKEN", "ACT_AS", "CONFIG"];
 
 /// The process's configuration. Every key is explained in `examples/lhfile.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

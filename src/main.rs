@@ -1,4 +1,6 @@
-//! The binary: everything is in the library, the command line in [`lhfile::cli`].
+//! The binary.
+//!
+//! Not here: anything else. The library's map is `lib.rs`, the subcommands are in [`lhfile::cli`].
 
 use std::process::ExitCode;
 

@@ -12,7 +12,7 @@ use super::{ConfigError, DEFAULTS};
 
 /// Refuses a layer that holds a key the defaults lack. `between` joins the parts of a key, as that source writes them.
 pub(super) fn refuse_unknown_keys(layer: &Figment, source: &str, between: &str) -> Result<(), ConfigError> {
-    let read = |figment: &Figment| figment.extract::<Dict>();
+    let read = |figment: &Figment| figment.extract::<Dict>().map_err(|error| error.to_string());
     let given = read(layer).map_err(|error| ConfigError::new(format!("{source} cannot be read: {error}")))?;
     let known = read(&Figment::from(Toml::string(DEFAULTS))).expect("the shipped defaults are TOML");
     compare(&given, &known, source, between, "")
