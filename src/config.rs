@@ -95,7 +95,7 @@ pub enum ScannerMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScannerLimitsConfig {
-    /// Scans at once; 0, managed only: one for each core, at least 2.
+    /// Scans at once; 0, managed only: one more than there are cores, at least 3.
     pub threads: u32,
     /// The smaller of `StreamMaxLength` and `MaxFileSize`, in bytes.
     pub max_file_bytes: u64,

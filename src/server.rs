@@ -3,7 +3,14 @@
 //! The only place that names both a port and its adapter. Not here: rules, and the command line (`cli/`). Read
 //! [`start`] for what a node is made of, and [`routes`] for the layers, each with what it does and why at its height.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs::{File, TryLockError},
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     net::TcpListener,
@@ -22,7 +29,7 @@ use crate::{
     },
     app::{self, App, Limits, Parts, ScannerState, Secrets},
     config::{Algorithm, Config, KeyMaterial, ScannerMode},
-    ports::{Clock, Ids, Scanner, ScannerLimits, StoreError, SystemClock, SystemIds},
+    ports::{Clock, Ids, Scanner, ScannerLimits, SettingsStore as _, StoreError, SystemClock, SystemIds},
     rpc::{
         self,
         access::AccessLayer,
@@ -82,6 +89,8 @@ pub struct Node {
     app: Arc<App>,
     store: Arc<SqliteStore>,
     antivirus: Antivirus,
+    /// Held as long as the node lives: a second one on this folder would take the first one's uploads for debris.
+    _lock: File,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
     grace: Duration,
@@ -131,6 +140,7 @@ fn signal(kind: tokio::signal::unix::SignalKind) -> Result<tokio::signal::unix::
 pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Result<Node, ServeError> {
     let data = &config.data_dir;
     let bad_data = |e: &dyn std::fmt::Display| ServeError::Data(data.clone(), e.to_string());
+    let lock = lock(data).map_err(|e| bad_data(&e))?;
     let own_secret = secret::open_or_create(data).map_err(|e| bad_data(&e))?;
     let keys = key_set(config, &own_secret)?;
     let secrets = Secrets::new(&[own_secret]).ok_or_else(|| bad_data(&"the secret has less than 32 bytes"))?;
@@ -150,7 +160,8 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     let (spool, blobs) = disk.map_err(|e| bad_data(&e))?;
     let store = Arc::new(store?);
 
-    let antivirus = antivirus(config).await?;
+    let settings = store.load_settings().await?.settings;
+    let antivirus = antivirus(config, settings.max_file_bytes.unsigned_abs()).await?;
     let scanner: Arc<dyn Scanner> = match &antivirus {
         Antivirus::Managed(clamd) => Arc::clone(clamd) as Arc<dyn Scanner>,
         Antivirus::External(clamd) => Arc::clone(clamd) as Arc<dyn Scanner>,
@@ -192,7 +203,18 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
         // A dropped sender ends the server too.
         drop(stopped.await);
     }));
-    Ok(Node { address, app, store, antivirus, stop, serving, grace: config.shutdown_grace() })
+    Ok(Node { address, app, store, antivirus, _lock: lock, stop, serving, grace: config.shutdown_grace() })
+}
+
+/// Takes the data folder for this process.
+fn lock(data: &Path) -> Result<File, String> {
+    std::fs::create_dir_all(data).map_err(|e| e.to_string())?;
+    let file = File::create(data.join("lock")).map_err(|e| e.to_string())?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err("another lhfile serves it: stop that one first".to_owned()),
+        Err(TryLockError::Error(e)) => Err(e.to_string()),
+    }
 }
 
 /// The keys whose tokens are believed: those configured, else the data folder's own secret.
@@ -215,8 +237,9 @@ fn key_set(config: &Config, own_secret: &[u8]) -> Result<KeySet, ServeError> {
     KeySet::new(keys, Duration::from_secs(config.max_token_ttl_seconds)).map_err(|e| bad(&e))
 }
 
-/// The scanner as configured. A managed clamd starts in the background; one that cannot is down, and tried again.
-async fn antivirus(config: &Config) -> Result<Antivirus, ServeError> {
+/// The scanner as configured. A managed clamd starts in the background, with limits to match the settings; one that
+/// cannot start is down, and tried again.
+async fn antivirus(config: &Config, max_file_bytes: u64) -> Result<Antivirus, ServeError> {
     let scanner = &config.scanner;
     let limits = scanner.limits;
     match scanner.mode {
@@ -226,7 +249,7 @@ async fn antivirus(config: &Config) -> Result<Antivirus, ServeError> {
                 signature_dir: scanner.signature_dir.clone(),
                 clamd_binary: scanner.clamd_binary.clone(),
                 threads: limits.threads,
-                max_file_bytes: limits.max_file_bytes,
+                max_file_bytes,
             };
             let clamd = ManagedClamd::start(managed).await.map_err(|e| ServeError::Scanner(e.to_string()))?;
             Ok(Antivirus::Managed(Arc::new(clamd)))

@@ -52,6 +52,10 @@ pub fn judge(caller: Caller, headers: &HeaderMap) -> Result<Caller, Refusal> {
         return Err(malformed("vid is for visitors"));
     }
     let permissions = match permissions {
+        Names::These(names) if kind == CallerKind::Visitor && names.is_empty() => Permissions::NONE,
+        Names::All | Names::These(_) if kind == CallerKind::Visitor => {
+            return Err(malformed("a visitor holds no permissions: leave lhfile out"));
+        }
         Names::All => caller.permissions,
         Names::These(names) => named_permissions(&names)?,
     };

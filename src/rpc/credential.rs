@@ -191,7 +191,11 @@ impl Received {
         if person.kind() == CallerKind::Visitor && chats == ChatSet::All {
             return None;
         }
-        let permissions = Permissions::from_names(lhfile.iter().map(String::as_str));
+        // Permissions are of operators and services. What a visitor may do follows from its chats alone.
+        let permissions = match person.kind() {
+            CallerKind::Visitor => Permissions::NONE,
+            CallerKind::Operator | CallerKind::Service => Permissions::from_names(lhfile.iter().map(String::as_str)),
+        };
         Some(Caller { person, permissions, chats, vid, ceiling: None })
     }
 }

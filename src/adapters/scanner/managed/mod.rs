@@ -42,7 +42,7 @@ pub struct ManagedConfig {
     pub signature_dir: PathBuf,
     /// A path, or a name to be looked for in PATH and /usr/sbin.
     pub clamd_binary: PathBuf,
-    /// Scans at once; 0 for as many as there are cores, at least 2.
+    /// Scans at once; 0 for one more than there are cores, at least 3: large files leave one to the small.
     pub threads: u32,
     /// Largest file at first, in bytes; 2 MiB to 2 GiB - 3, brought into that range.
     pub max_file_bytes: u64,
@@ -83,7 +83,8 @@ impl ManagedClamd {
     pub async fn start(config: ManagedConfig) -> io::Result<Self> {
         let home = open_home(&config.data_dir).await?;
         let threads = match config.threads {
-            0 => std::thread::available_parallelism().map_or(2, |n| u32::try_from(n.get()).unwrap_or(2)).max(2),
+            // One for each core, and one that large files never take (app/scanning.rs).
+            0 => std::thread::available_parallelism().map_or(2, |n| u32::try_from(n.get()).unwrap_or(2)).max(2) + 1,
             given => given,
         };
         let address = ClamdAddress::Unix(home.socket());
