@@ -110,8 +110,8 @@ const INTRODUCERS: &[&str] = &["lib", "main", "server", "cli"];
 /// Each adapter and its drivers. A driver is for this adapter alone, over the whole crate.
 const DRIVERS: &[(&str, &[&str])] = &[
     ("sql", &["diesel", "diesel_async", "diesel_migrations", "libsqlite3_sys"]),
-    ("content", &["file_format", "imagesize", "rawzip", "flate2"]),
-    ("scanner", &[]),
+    ("content", &["file_format", "imagesize", "flate2"]),
+    ("scanner", &["rawzip"]),
     ("blobs", &[]),
     ("memory", &[]),
 ];

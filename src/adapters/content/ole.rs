@@ -1,4 +1,6 @@
 //! OLE compound files: told apart by the names of their streams, as the class id of the root is often missing.
+//!
+//! Not here: what each format may be named (`domain/media_type/rules.rs`).
 
 use std::io::{self, BufRead, Seek, SeekFrom};
 

@@ -1,4 +1,6 @@
 //! Sends the scanner files whose verdicts are known, and tells which came back wrong.
+//!
+//! Not here: the files themselves, which the scanner's adapter makes, and when they are sent (`watch` in the parent).
 
 use std::{sync::Arc, time::Duration};
 
