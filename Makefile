@@ -19,7 +19,14 @@ run: ## Install what is missing, build, and serve on 127.0.0.1:50051 with the da
 	@setup/install.sh run
 	@echo "lhfile: building; the first time this compiles all dependencies and takes some minutes"
 	@cargo build --release --locked
-	@exec cargo run --quiet --release --locked -- serve $(ARGS)
+	@echo
+	@echo "In another terminal, in this folder:"
+	@echo "  export PATH=\$$PWD/target/release:\$$PATH"
+	@echo "  export LHFILE_TOKEN=\$$(lhfile token --service me --permission '*' --chat '*')"
+	@echo "  lhfile chat put 42 --status active"
+	@echo "  lhfile upload tests/samples/sample.pdf --chat 42"
+	@echo
+	@exec target/release/lhfile serve $(ARGS)
 
 build: ## Build the release binary, target/release/lhfile
 	@setup/install.sh run

@@ -25,7 +25,7 @@ fn every_documented_line_parses() {
         "lhfile chat put 42 --status active --owner 17",
         "lhfile chat put 42 --status CLOSED --close-time 2026-11-23T16:00:00Z --uploads deny --version 7",
         "lhfile chat get 42",
-        "lhfile chat ls --status active --status bot --limit 500",
+        "lhfile chat ls --status active --limit 500",
         "lhfile chat rm 42",
         "lhfile upload report.pdf --chat 42",
         "lhfile upload a.pdf b.pdf --library --persistent false",

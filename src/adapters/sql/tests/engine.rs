@@ -51,7 +51,7 @@ async fn a_file_outlives_the_store_and_an_ended_store_is_unavailable() {
     let caller = operator("17", &[], &[]);
     let view = w.upload(&caller, &Upload::to(Target::Library)).await;
     let World { store, dir, .. } = w;
-    drop(store);
+    store.close().await;
     let again = open(&dir);
     let found = crate::ports::FileStore::find_file(&again, FileRef::Id(view.file.id), &caller).await.expect("finds");
     assert_eq!(found, Some(view));
