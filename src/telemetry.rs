@@ -28,6 +28,8 @@ pub mod names {
     pub const SCANNER_UP: &str = "lhfile_scanner_up";
     /// A call of the database, in seconds. Label [`OP`].
     pub const DATABASE_SECONDS: &str = "lhfile_database_seconds";
+    /// Write bodies that shared one transaction, and so one fsync.
+    pub const DATABASE_GROUP: &str = "lhfile_database_group";
     /// A call of the blob store, in seconds. Label [`OP`].
     pub const BLOB_SECONDS: &str = "lhfile_blob_seconds";
     /// Downloads that ended. Label [`OUTCOME`].
@@ -115,6 +117,7 @@ pub const METRICS: &[Metric] = {
         row(VERDICTS, Counter, &[KIND], "Judgements of files by kind; reused: the same bytes were known to be clean."),
         row(SCANNER_UP, Gauge, &[], "1 if the scanner answers and every probe came back as it must, else 0."),
         row(DATABASE_SECONDS, Histogram, &[OP], "Seconds of a call of the database."),
+        row(DATABASE_GROUP, Histogram, &[], "Writes that shared one transaction, and so one fsync."),
         row(BLOB_SECONDS, Histogram, &[OP], "Seconds of a call of the store of bytes."),
         row(DOWNLOADS, Counter, &[OUTCOME], "Downloads that ended, by outcome."),
         row(DOWNLOAD_BYTES, Counter, &[], "Bytes sent by downloads."),

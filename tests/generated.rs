@@ -111,6 +111,22 @@ fn generated_metrics_page_is_current() {
 }
 
 #[test]
+fn nothing_is_counted_under_a_name_that_the_page_lacks() {
+    let mut folders = vec![PathBuf::from("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder").map(|e| e.expect("an entry").path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+                continue;
+            }
+            let text = fs::read_to_string(&entry).expect("a source file");
+            let literal = text.lines().find(|line| line.contains("!(\"lhfile_"));
+            assert_eq!(literal, None, "{}: take the name from telemetry::names", entry.display());
+        }
+    }
+}
+
+#[test]
 fn generated_rpc_table_of_the_readme_is_current() {
     const BEGIN: &str = "<!-- generated: RPCs -->\n";
     const END: &str = "<!-- end of generated -->";

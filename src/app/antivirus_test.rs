@@ -61,9 +61,8 @@ impl App {
         if let Err(error) = self.spool.discard(key).await {
             tracing::warn!(%error, "a test's bytes could not be removed; the next start removes them");
         }
-        if result.is_err() {
-            self.tasks.spawn(source.drain());
-        }
+        // Also after an answer that came before the end of the bytes.
+        self.tasks.spawn(source.drain());
         result
     }
 
@@ -74,7 +73,11 @@ impl App {
         source: &mut dyn UploadSource,
     ) -> Result<AntivirusTest, Error> {
         let most = self.scanning.limits().max_file_bytes;
-        match staging.receive(source, most, &self.limits).await? {
+        let end = match staging.receive(source, most, &self.limits).await {
+            Err(error) if error.reason() == Some(Reason::TooLarge) => return self.too_large_test(most).await,
+            end => end?,
+        };
+        match end {
             End::Commit { size, .. } => {
                 let whole = staging.finish().await?;
                 if size.is_some_and(|size| size != whole.size) {
@@ -86,6 +89,20 @@ impl App {
                 Err(Refusal::new(Reason::BadStream).because("the stream ended without a commit message").into())
             }
         }
+    }
+
+    /// More bytes than the scanner takes are not sent to it: it would trim them, and call the rest clean.
+    async fn too_large_test(&self, most: u64) -> Result<AntivirusTest, Error> {
+        Ok(AntivirusTest {
+            result: TestResult::Unscannable {
+                cause: format!("larger than {most} bytes, the most that the scanner takes"),
+            },
+            version: self.scanning.version().await?,
+            took: Duration::ZERO,
+            explanation: vec![format!(
+                "the scanner's limit grows with the setting max_file_bytes, now {most} bytes at most"
+            )],
+        })
     }
 
     async fn judge_test(&self, explain: bool, bytes: Arc<dyn Spooled>) -> Result<AntivirusTest, Error> {

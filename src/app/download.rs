@@ -96,6 +96,7 @@ impl App {
         }
         let length = if limit == 0 { size - offset } else { limit.min(size - offset) };
         let range = offset..offset + length;
+        let started = tokio::time::Instant::now();
         let chunks = if length == size {
             let hash = Arc::new(Mutex::new(sha2::Sha256::new()));
             let stream = self.blobs.open(view.blob.key, range, Some(tap(&hash))).await?;
@@ -103,6 +104,7 @@ impl App {
         } else {
             self.blobs.open(view.blob.key, range, None).await?.map(|chunk| Ok(chunk?)).boxed()
         };
+        metrics::histogram!(names::BLOB_SECONDS, names::OP => "open").record(started.elapsed());
         let chunks = chunks.inspect(|chunk| {
             if let Ok(chunk) = chunk {
                 metrics::counter!(names::DOWNLOAD_BYTES).increment(chunk.len() as u64);

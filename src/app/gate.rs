@@ -9,7 +9,10 @@ use std::{
 };
 
 use super::Limits;
-use crate::domain::{Caller, CallerKind, Person, Reason, Refusal};
+use crate::{
+    domain::{Caller, CallerKind, Person, Reason, Refusal},
+    telemetry::names,
+};
 
 /// Counts running uploads.
 pub struct Gate {
@@ -52,6 +55,7 @@ impl Gate {
         }
         *count += 1;
         running.all += 1;
+        metrics::gauge!(names::UPLOADS_RUNNING).increment(1);
         Ok(Pass { gate: Arc::clone(self), person: caller.person.clone() })
     }
 }
@@ -60,6 +64,7 @@ impl Drop for Pass {
     fn drop(&mut self) {
         let mut running = self.gate.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.all = running.all.saturating_sub(1);
+        metrics::gauge!(names::UPLOADS_RUNNING).decrement(1);
         if let Some(count) = running.of.get_mut(&self.person) {
             *count -= 1;
             if *count == 0 {

@@ -9,6 +9,7 @@ use super::{App, Error, upload::LEASE_SECS};
 use crate::{
     domain::{Actor, Event, EventKind},
     ports::Intent,
+    telemetry::names,
 };
 
 /// How often leases are renewed and the dead looked for.
@@ -80,7 +81,9 @@ impl App {
     async fn bury(&self, intent: Intent, event: Event) -> Result<(), Error> {
         self.spool.discard(intent.key).await?;
         if !self.store.is_key_published(intent.key).await? {
+            let started = tokio::time::Instant::now();
             self.blobs.delete(intent.key).await?;
+            metrics::histogram!(names::BLOB_SECONDS, names::OP => "delete").record(started.elapsed());
         }
         Ok(self.store.abort_upload(intent, event, self.clock.now()).await?)
     }

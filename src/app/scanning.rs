@@ -101,6 +101,11 @@ impl Scanning {
         self.state.subscribe()
     }
 
+    /// What answers now, proved or not.
+    pub async fn version(&self) -> Result<EngineVersion, Error> {
+        Ok(self.scanner.version().await?)
+    }
+
     /// What the scanner takes.
     pub fn limits(&self) -> ScannerLimits {
         self.scanner.limits()

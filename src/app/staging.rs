@@ -18,6 +18,7 @@ use crate::{
     domain::{Reason, Refusal, Sha256, admission},
     fault_point,
     ports::{SpoolWriter, Spooled},
+    telemetry::names,
 };
 
 /// What a client's stream brings, after the header.
@@ -139,6 +140,7 @@ impl Staging {
             match part? {
                 Part::Chunk(chunk) => {
                     self.size += chunk.len() as u64;
+                    metrics::counter!(names::UPLOAD_BYTES).increment(chunk.len() as u64);
                     if self.size > max_bytes {
                         return Err(admission::too_large(max_bytes).into());
                     }

@@ -38,10 +38,7 @@ impl App {
         let started = tokio::time::Instant::now();
         let result = self.take_upload(caller, declared, &mut source).await;
         let (outcome, reason) = match &result {
-            Ok(view) => {
-                metrics::counter!(names::UPLOAD_BYTES).increment(view.blob.size);
-                ("stored", "")
-            }
+            Ok(_) => ("stored", ""),
             Err(e) => ("refused", e.reason().map_or("INTERNAL", Reason::name)),
         };
         metrics::counter!(names::UPLOADS, names::OUTCOME => outcome, names::REASON => reason).increment(1);
@@ -265,7 +262,9 @@ impl App {
             commit.bytes = BytesAt::Published;
         }
         fault_point!("U9");
+        let started = tokio::time::Instant::now();
         self.blobs.publish(Arc::clone(&whole.spooled)).await?;
+        metrics::histogram!(names::BLOB_SECONDS, names::OP => "publish").record(started.elapsed());
         fault_point!("U10");
         commit.now = self.clock.now();
         fault_point!("U11");

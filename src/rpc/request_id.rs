@@ -19,7 +19,7 @@ use tower::{Layer, Service};
 use tracing::{Instrument as _, Span};
 
 use super::methods::MethodTable;
-use crate::ports::Ids;
+use crate::{ports::Ids, telemetry::names};
 
 /// The header that carries the id, both ways.
 pub const HEADER: &str = "x-request-id";
@@ -129,8 +129,8 @@ impl Drop for Call {
         let code = self.code.unwrap_or(Code::Cancelled);
         let seconds = self.started.elapsed().as_secs_f64();
         let method = std::mem::take(&mut self.method);
-        metrics::counter!("lhfile_rpc_total", "method" => method.clone(), "code" => code_name(code)).increment(1);
-        metrics::histogram!("lhfile_rpc_seconds", "method" => method.clone()).record(seconds);
+        metrics::counter!(names::RPCS, names::METHOD => method.clone(), names::CODE => code_name(code)).increment(1);
+        metrics::histogram!(names::RPC_SECONDS, names::METHOD => method.clone()).record(seconds);
         let _in_span = self.span.enter();
         if method.starts_with("grpc.") {
             tracing::debug!(code = code_name(code), seconds, "rpc ended");

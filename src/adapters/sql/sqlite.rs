@@ -240,7 +240,7 @@ fn write_all(mut conn: Conn, queue: &mpsc::Receiver<Box<dyn Job>>) {
             // Ended already by the engine, or ended now; either way the next group starts afresh.
             let _ = execute(&mut conn, "ROLLBACK");
         }
-        metrics::histogram!("lhfile_database_group").record(group.len() as f64);
+        metrics::histogram!(crate::telemetry::names::DATABASE_GROUP).record(group.len() as f64);
         for job in group {
             job.answer(failed.as_ref());
         }

@@ -26,7 +26,7 @@ macro_rules! timed {
     ($self:ident . $way:ident, $name:literal, |$conn:ident| $body:expr) => {{
         let begun = Instant::now();
         let result = $self.engine.$way(move |$conn| async move { $body.await }.boxed()).await;
-        metrics::histogram!("lhfile_database_seconds", "method" => $name).record(begun.elapsed().as_secs_f64());
+        metrics::histogram!(crate::telemetry::names::DATABASE_SECONDS, crate::telemetry::names::OP => $name).record(begun.elapsed().as_secs_f64());
         result
     }};
 }
