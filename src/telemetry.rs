@@ -51,7 +51,7 @@ pub mod names {
     pub const OUTCOME: &str = "outcome";
     /// Label and field: the reason of a refusal, e.g. `INFECTED`; empty if there was none.
     pub const REASON: &str = "reason";
-    /// Label: `clean`, `infected`, `unscannable`, `reused`, `down`.
+    /// Label: `clean`, `infected`, `unscannable`, `not_scanned`, `reused`.
     pub const KIND: &str = "kind";
     /// Label: the call of the port, e.g. `commit_upload`.
     pub const OP: &str = "op";

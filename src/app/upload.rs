@@ -184,6 +184,7 @@ impl App {
             sync_unless_shared(shared, &whole.spooled),
         );
         let (finding, verdict) = judged?;
+        metrics::counter!(names::VERDICTS, names::KIND => finding_name(&finding)).increment(1);
         fault_point!("U8");
         if let Finding::Found { signature } = &finding
             && known.is_some()
@@ -194,7 +195,6 @@ impl App {
         let cleared = admission::clear(accepted, finding, &settings)?;
         synced?;
         let verdict = Verdict { kind: cleared.verdict, ..verdict };
-        metrics::counter!(names::VERDICTS, names::KIND => verdict_name(verdict.kind)).increment(1);
         self.commit(caller, cleared, verdict, shared, whole, intent, &settings).await
     }
 
@@ -219,12 +219,8 @@ impl App {
         let now = self.clock.now();
         let unknown =
             Verdict { kind: VerdictKind::NotScanned, engine: String::new(), signatures: String::new(), at: now };
-        if !accepted.scan_due() {
-            return Ok((Finding::NotDue, unknown));
-        }
-        if admission::refuse_before_scan(accepted, settings) {
-            // The answer is no whatever the scanner says; `clear` makes it of the archive's own trouble.
-            return Ok((Finding::Clean, unknown));
+        if let Some(finding) = admission::find_without_scan(accepted, settings) {
+            return Ok((finding, unknown));
         }
         self.scanning.find_verdict(known, Arc::clone(&whole.spooled), now).await
     }
@@ -305,12 +301,12 @@ fn no_commit() -> Refusal {
     Refusal::new(Reason::BadStream).because("the stream ended without a commit message: nothing was stored")
 }
 
-/// The name of a verdict in metrics.
-const fn verdict_name(kind: VerdictKind) -> &'static str {
-    match kind {
-        VerdictKind::Clean => "clean",
-        VerdictKind::Infected => "infected",
-        VerdictKind::NotScanned => "not_scanned",
-        VerdictKind::UnscannableAccepted => "unscannable_accepted",
+/// The name of a finding in metrics.
+const fn finding_name(finding: &Finding) -> &'static str {
+    match finding {
+        Finding::NotDue => "not_scanned",
+        Finding::Clean => "clean",
+        Finding::Found { .. } => "infected",
+        Finding::Unscannable { .. } => "unscannable",
     }
 }

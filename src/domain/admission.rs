@@ -362,11 +362,14 @@ pub fn clear(accepted: Accepted, finding: Finding, settings: &Settings) -> Resul
     })
 }
 
-/// An archive in trouble need not be sent to the scanner when the answer is no whatever it says.
-pub fn refuse_before_scan(accepted: &Accepted, settings: &Settings) -> bool {
-    accepted.scan_due()
-        && accepted.observed.archive.is_some()
-        && settings.antivirus_unscannable == AntivirusUnscannable::Refuse
+/// An archive in trouble need not be sent to the scanner when the answer is no whatever it says: what to find instead.
+pub fn find_without_scan(accepted: &Accepted, settings: &Settings) -> Option<Finding> {
+    if !accepted.scan_due() {
+        return Some(Finding::NotDue);
+    }
+    let trouble = accepted.observed.archive?;
+    (settings.antivirus_unscannable == AntivirusUnscannable::Refuse)
+        .then(|| Finding::Unscannable { cause: trouble.cause().to_owned() })
 }
 
 /// Check 16, inside the transaction that commits: the chat judged again. A deleted chat takes nothing; a closed one a
