@@ -91,6 +91,7 @@ pub struct Node {
     antivirus: Antivirus,
     /// Held as long as the node lives: a second one on this folder would take the first one's uploads for debris.
     _lock: File,
+    health: (HealthReporter, Arc<MethodTable>),
     stop: oneshot::Sender<()>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
     grace: Duration,
@@ -191,19 +192,30 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
         .map_err(|e| ServeError::Start(e.to_string()))?;
     let reporter = HealthReporter::new();
     let services = rpc::routes::routes(&app, reporter.clone()).map_err(|e| ServeError::Start(e.to_string()))?;
-    let (health, names) = (app.health(), Arc::clone(&table));
-    app.tasks().spawn(async move { rpc::health::follow(health, reporter, &names).await });
+    let (telling, names) = (reporter.clone(), Arc::clone(&table));
+    app.spawn_until_stop(|app| async move { rpc::health::follow(app.health(), telling, &names).await });
 
     // The tower stack, from the outside in: first every call gets its id, span, log line and metrics, so that refusals
     // have them too; then the gate, so that nothing behind it is reached without a right; then the services.
     let (stop, stopped) = oneshot::channel::<()>();
-    let router = transport(config).layer(RequestIdLayer::new(ids, table)).layer(access).add_routes(services);
+    let router =
+        transport(config).layer(RequestIdLayer::new(ids, Arc::clone(&table))).layer(access).add_routes(services);
     let incoming = connections::accept(listener, config.limits.connections);
     let serving = app.tasks().spawn(router.serve_with_incoming_shutdown(incoming, async {
         // A dropped sender ends the server too.
         drop(stopped.await);
     }));
-    Ok(Node { address, app, store, antivirus, _lock: lock, stop, serving, grace: config.shutdown_grace() })
+    Ok(Node {
+        address,
+        app,
+        store,
+        antivirus,
+        _lock: lock,
+        health: (reporter, table),
+        stop,
+        serving,
+        grace: config.shutdown_grace(),
+    })
 }
 
 /// Takes the data folder for this process.
@@ -309,7 +321,8 @@ impl Node {
     /// # Errors
     /// The transport's own, if it had ended by itself.
     pub async fn stop(self) -> Result<(), ServeError> {
-        let Self { app, store, antivirus, stop, mut serving, grace, .. } = self;
+        let Self { app, store, antivirus, health: (reporter, table), stop, mut serving, grace, .. } = self;
+        rpc::health::retire(&reporter, &table).await;
         drop(stop);
         let ended = tokio::time::timeout(grace, &mut serving).await;
         if ended.is_err() {

@@ -167,7 +167,8 @@ impl App {
         }
     }
 
-    fn spawn_until_stop<F, Fut>(self: &Arc<Self>, work: F)
+    /// Runs work beside the calls until [`App::stop`].
+    pub fn spawn_until_stop<F, Fut>(self: &Arc<Self>, work: F)
     where
         F: FnOnce(Arc<Self>) -> Fut,
         Fut: Future<Output = ()> + Send + 'static,
