@@ -1,5 +1,9 @@
 //! Points at which the tests kill the process: `fault_point!("U4")` writes a marker file and parks the thread when
 //! `LHFILE_FAULT_POINT` names the point. Without the cargo feature `fault-points` it is nothing.
+//!
+//! U2 to U12 stand between the steps of an upload; `U2-written` and `U11-written` inside the transactions, their rows
+//! written and not committed; `U4-made` before the first byte of the spool's file; `U9-renamed` between rename and the
+//! folder's fsync; `R1` in a removal, the bytes gone and their row still there.
 
 /// Parks here when the test asks for it.
 #[cfg(feature = "fault-points")]

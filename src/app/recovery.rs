@@ -85,6 +85,7 @@ impl App {
             self.blobs.delete(intent.key).await?;
             metrics::histogram!(names::BLOB_SECONDS, names::OP => "delete").record(started.elapsed());
         }
+        crate::fault_point!("R1");
         Ok(self.store.abort_upload(intent, event, self.clock.now()).await?)
     }
 

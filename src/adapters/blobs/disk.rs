@@ -80,7 +80,10 @@ impl BlobStore for DiskBlobs {
         // One hop, not awaited: the leader of an fsync goes on for others after its own answer, and those who find
         // one running leave their thread at once. All are answered over the channel.
         tokio::task::spawn_blocking(move || match disk.rename(spooled.key()) {
-            Ok(folder) => folder.sync(waiter),
+            Ok(folder) => {
+                crate::fault_point!("U9-renamed");
+                folder.sync(waiter);
+            }
             Err(e) => drop(waiter.send(Err(e))),
         });
         durable.await.map_err(io::Error::other)?

@@ -215,6 +215,7 @@ impl Writer {
                 Life::New => {
                     self.file = Some(create_file(&self.disk.layout.spooled(self.key))?);
                     *life = Life::Lies;
+                    crate::fault_point!("U4-made");
                 }
                 Life::Lies => {}
                 Life::Left => return Err(left()),

@@ -109,6 +109,7 @@ pub(super) async fn begin(conn: &mut Conn, new: NewUpload) -> Result<Begun, Stop
         created_at: new.now.0,
     };
     let id = diesel::insert_into(uploads::table).values(row).returning(uploads::id).get_result(conn).await?;
+    crate::fault_point!("U2-written");
     Ok(Begun::Started(Intent { id, key: new.key }))
 }
 
@@ -173,6 +174,7 @@ pub(super) async fn commit(conn: &mut Conn, commit: Commit) -> Result<Committed,
     } else {
         diesel::delete(uploads::table.find(intent.id)).execute(conn).await?;
     }
+    crate::fault_point!("U11-written");
     let chats = chat.into_iter().filter(|c| caller.may_access(&c.id, c.owner.as_ref())).collect();
     Ok(Committed::Ready(Box::new(FileView { file, blob, chats, chats_truncated: false })))
 }
