@@ -72,14 +72,13 @@ impl App {
             Err(refusal) => return Err(self.record_refusal(&caller, &target, refusal).await),
         };
         let pass = self.gate.enter(&caller)?;
-        let intent = match self.begin(&caller, admitted.declared()).await? {
-            Begun::Started(intent) => intent,
-            Begun::Before { target, uploaded_sha256, file } => {
+        let (intent, mut draft) = match self.begin(&caller, admitted.declared()).await? {
+            Begin::Started(intent, draft) => (intent, draft),
+            Begin::Before { target, uploaded_sha256, file } => {
                 return self.repeat(&caller, &admitted, &target, uploaded_sha256, file, source.as_mut()).await;
             }
         };
         fault_point!("U3");
-        let mut draft = Draft::new(self, intent, &caller, target);
         let (size, sha256) = match draft.staging().receive(source.as_mut(), admitted.max_bytes(), &self.limits).await {
             Ok(End::Commit { size, sha256 }) => (size, sha256),
             Ok(End::Abandoned) => return Err(no_commit().into()),
@@ -116,8 +115,9 @@ impl App {
         })
     }
 
-    /// Writes the intent: no bytes without a row.
-    async fn begin(&self, caller: &Caller, declared: &Declared) -> Result<Begun, Error> {
+    /// Writes the intent: no bytes without a row. In a task of its own, since the row may be committed although the
+    /// caller has left meanwhile: then the task's answer, dropped unread, is the draft that removes it.
+    async fn begin(self: &Arc<Self>, caller: &Caller, declared: &Declared) -> Result<Begin, Error> {
         let now = self.clock.now();
         let new = NewUpload {
             key: self.ids.blob_key(now),
@@ -129,7 +129,14 @@ impl App {
             lease_until: now.plus_secs(LEASE_SECS),
         };
         fault_point!("U2");
-        Ok(self.store.begin_upload(new).await?)
+        let (app, caller, target) = (Arc::clone(self), caller.clone(), declared.target.clone());
+        let begun = self.tasks.spawn(async move {
+            Ok(match app.store.begin_upload(new).await? {
+                Begun::Started(intent) => Begin::Started(intent, Draft::new(&app, intent, &caller, target)),
+                Begun::Before { target, uploaded_sha256, file } => Begin::Before { target, uploaded_sha256, file },
+            })
+        });
+        begun.await.map_err(|e| Error::from(std::io::Error::other(e)))?
     }
 
     /// The same person sent this request id before, with success: the bytes are read, compared and not kept.
@@ -286,6 +293,12 @@ impl App {
         }
         refusal.into()
     }
+}
+
+/// How an upload begins: as [`Begun`], with the guard of what was written.
+enum Begin {
+    Started(Intent, Draft),
+    Before { target: Target, uploaded_sha256: Sha256, file: FileId },
 }
 
 /// Makes the bytes durable, beside the scan. Bytes that are in the store already need it not.
