@@ -193,9 +193,8 @@ impl App {
         let (finding, verdict) = judged?;
         metrics::counter!(names::VERDICTS, names::KIND => finding_name(&finding)).increment(1);
         fault_point!("U8");
-        if let Finding::Found { signature } = &finding
-            && known.is_some()
-        {
+        if let Finding::Found { signature } = &finding {
+            // Asked in every case: the same bytes may have been stored since they were looked for.
             let verdict = Verdict { kind: VerdictKind::Infected, ..verdict.clone() };
             self.store.quarantine(received.sha256, verdict, signature).await?;
         }
