@@ -5,13 +5,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::task::JoinHandle;
+
 use super::{
     App, Error, UploadSource,
     scanning::deadline,
     staging::{End, Staging, blocking},
 };
 use crate::{
-    domain::{Reason, Refusal},
+    domain::{BlobKey, Reason, Refusal},
     ports::{EngineVersion, ScanError, ScanReply, Spooled},
 };
 
@@ -53,13 +55,12 @@ impl App {
         mut source: Box<dyn UploadSource>,
     ) -> Result<AntivirusTest, Error> {
         let key = self.ids.blob_key(self.clock.now());
-        let mut staging = Staging::new(self.spool.writer(key));
-        let result = self.test_staged(explain, &mut staging, source.as_mut()).await;
-        // A test has no row: its bytes go in every case, and a kill's leftovers with the next start.
-        staging.quiesce().await;
-        drop(staging);
-        if let Err(error) = self.spool.discard(key).await {
-            tracing::warn!(%error, "a test's bytes could not be removed; the next start removes them");
+        let mut tested = Tested { app: Arc::clone(self), key, staging: Some(Staging::new(self.spool.writer(key))) };
+        let staging = tested.staging.as_mut().expect("only removing takes it");
+        let result = self.test_staged(explain, staging, source.as_mut()).await;
+        if let Some(removal) = tested.remove() {
+            // It ends also if nobody waits for it.
+            drop(removal.await);
         }
         // Also after an answer that came before the end of the bytes.
         self.tasks.spawn(source.drain());
@@ -150,5 +151,34 @@ impl App {
             explanation.extend(status.warning.map(|warning| format!("warning: {warning}")));
         }
         Ok(AntivirusTest { result, version, took, explanation })
+    }
+}
+
+/// The bytes of a test. They have no row, so they go in every case: with the answer, or when the caller has left. A
+/// kill's leftovers go with the next start.
+struct Tested {
+    app: Arc<App>,
+    key: BlobKey,
+    staging: Option<Staging>,
+}
+
+impl Tested {
+    /// Starts the removal, once.
+    fn remove(&mut self) -> Option<JoinHandle<()>> {
+        let mut staging = self.staging.take()?;
+        let (app, key) = (Arc::clone(&self.app), self.key);
+        Some(self.app.tasks.spawn(async move {
+            staging.quiesce().await;
+            drop(staging);
+            if let Err(error) = app.spool.discard(key).await {
+                tracing::warn!(%error, "a test's bytes could not be removed; the next start removes them");
+            }
+        }))
+    }
+}
+
+impl Drop for Tested {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
