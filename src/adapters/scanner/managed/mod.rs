@@ -125,6 +125,9 @@ impl ManagedClamd {
     }
 }
 
+/// A scan that waited longer for clamd to start was not given its whole time.
+const STARTING_UNSEEN: Duration = Duration::from_secs(1);
+
 fn down(reason: &str) -> ScanError {
     ScanError::Down(io::Error::new(io::ErrorKind::NotConnected, reason.to_owned()))
 }
@@ -142,6 +145,10 @@ impl Scanner for ManagedClamd {
             match clamd::scan(&self.address, Arc::clone(&source), left).await {
                 // Cut off by our own restart: once more, in the time that is left.
                 Err(ScanError::Down(_)) if self.status.borrow().planned_restarts != before => {}
+                // Its time went by while clamd started: that tells nothing of the file.
+                Err(ScanError::TooLong(_)) if left + STARTING_UNSEEN < deadline => {
+                    return Err(down("it was starting, and the time left was too short for the scan"));
+                }
                 Err(ScanError::TooLong(_)) => return Err(ScanError::TooLong(deadline)),
                 other => return other,
             }
