@@ -151,7 +151,7 @@ impl Scanning {
         let slot = self.take_slot(size).await?;
         let started = tokio::time::Instant::now();
         let reply = self.scanner.scan(bytes, deadline(size)).await;
-        drop(slot);
+        self.give_back(slot, size, &reply);
         let outcome = match &reply {
             Ok(ScanReply::Clean) => "clean",
             Ok(ScanReply::Found { .. }) => "found",
@@ -167,9 +167,12 @@ impl Scanning {
             }
             Ok(ScanReply::Found { signature }) => (Finding::Found { signature }, verdict(VerdictKind::Infected)),
             Ok(ScanReply::Unscannable { cause }) => {
+                // It may be accepted by the settings: not on the word of a scanner in doubt.
+                self.current()?;
                 (Finding::Unscannable { cause }, verdict(VerdictKind::UnscannableAccepted))
             }
             Err(ScanError::TooLong(limit)) => {
+                self.current()?;
                 let cause = format!("the scan took longer than {} s", limit.as_secs());
                 (Finding::Unscannable { cause }, verdict(VerdictKind::UnscannableAccepted))
             }
@@ -189,9 +192,10 @@ impl Scanning {
     ) -> Result<(Result<ScanReply, ScanError>, EngineVersion, Duration), Error> {
         let version = self.scanner.version().await?;
         let size = bytes.size();
-        let _slot = self.take_slot(size).await?;
+        let slot = self.take_slot(size).await?;
         let started = tokio::time::Instant::now();
         let reply = self.scanner.scan(bytes, deadline(size)).await;
+        self.give_back(slot, size, &reply);
         Ok((reply, version, started.elapsed()))
     }
 
@@ -222,6 +226,21 @@ impl Scanning {
                 .because("the scanner is busy: no slot became free in time")
                 .retry_after(Duration::from_secs(30))
         })
+    }
+
+    /// Frees the slot. The scanner goes on with a file that was given up: its slot stays taken for as long as that can
+    /// last, else the next file would wait inside the scanner and be called unscannable for it.
+    #[expect(clippy::disallowed_methods, reason = "it only sleeps, and nothing is lost if the process ends before")]
+    fn give_back(&self, slot: Slot, size: u64, reply: &Result<ScanReply, ScanError>) {
+        if let Err(ScanError::TooLong(_)) = reply {
+            // What the managed clamd is told as MaxScanTime.
+            let longest = deadline(self.limits().max_file_bytes) + Duration::from_secs(30);
+            let left = longest.saturating_sub(deadline(size));
+            tokio::spawn(async move {
+                tokio::time::sleep(left).await;
+                drop(slot);
+            });
+        }
     }
 
     fn mark_down(&self, error: &dyn std::fmt::Display) {
