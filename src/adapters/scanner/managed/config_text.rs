@@ -35,6 +35,8 @@ pub fn config_text(home: &Home, signatures: &Path, limits: &ScannerLimits) -> St
     let (socket, temp, signatures) = (home.socket(), home.temp(), signatures.display());
     let (socket, temp) = (socket.display(), temp.display());
     let ScannerLimits { max_file_bytes, max_scan_bytes, max_files, max_recursion, threads } = limits;
+    // One more than there are slots: the canaries take none, and must not wait behind archives to be believed.
+    let threads = threads + 1;
     let queue = 100 + 2 * threads;
     format!(
         "# Written by lhfile at every start of its clamd. Changes are lost.\n\
