@@ -4,9 +4,10 @@
 //! [`start`] for what a node is made of, and [`routes`] for the layers, each with what it does and why at its height.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::{DirBuilder, File, TryLockError},
     io,
     net::SocketAddr,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -220,7 +221,8 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
 
 /// Takes the data folder for this process.
 fn lock(data: &Path) -> Result<File, String> {
-    std::fs::create_dir_all(data).map_err(|e| e.to_string())?;
+    let private = DirBuilder::new().recursive(true).mode(0o700).create(data);
+    private.map_err(|e| e.to_string())?;
     let file = File::create(data.join("lock")).map_err(|e| e.to_string())?;
     match file.try_lock() {
         Ok(()) => Ok(file),

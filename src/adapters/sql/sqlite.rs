@@ -5,7 +5,9 @@
 
 use std::{
     collections::VecDeque,
+    fs::OpenOptions,
     io,
+    os::unix::fs::OpenOptionsExt as _,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{Arc, Mutex, PoisonError, mpsc},
@@ -122,6 +124,7 @@ impl Engine {
         let path = path.to_str().ok_or_else(|| {
             StoreError::Unavailable(io::Error::new(io::ErrorKind::InvalidInput, "the database's path is not UTF-8"))
         })?;
+        create(path).map_err(StoreError::Unavailable)?;
         let mut writer = connect(path)?;
         writer
             .run_pending_migrations(MIGRATIONS)
@@ -188,12 +191,18 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<thread::Joi
     thread::Builder::new().name(name.to_owned()).spawn(work).map_err(StoreError::Unavailable)
 }
 
+/// Makes the file if it is missing, for us alone: its log and its index take its mode.
+fn create(path: &str) -> io::Result<()> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
+}
+
 /// A connection whose OK is durable; anything else is refused (start-up check S1).
 fn connect(path: &str) -> Result<SqliteConnection, StoreError> {
     let mut conn = SqliteConnection::establish(path)
         .map_err(|e| StoreError::Unavailable(io::Error::other(format!("the database does not open: {e}"))))?;
     conn.batch_execute(
-        "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
+        "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+         PRAGMA journal_size_limit = 67108864;",
     )
     .map_err(StoreError::from)?;
     for (pragma, wanted) in [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1")] {

@@ -182,6 +182,8 @@ impl SettingsStore for SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn ping(&self) -> Result<(), StoreError> {
-        timed!(self.read, "ping", |conn| settings::version(conn)).map(|_: i64| ())
+        // Both ways: reads alone would go on while nothing can be written any more.
+        let _: i64 = timed!(self.read, "ping", |conn| settings::version(conn))?;
+        timed!(self.write, "ping", |conn| settings::version(conn)).map(|_: i64| ())
     }
 }
