@@ -41,8 +41,10 @@ impl Layout {
             fs::set_permissions(folder, Permissions::from_mode(0o700))?;
             refuse_symlinks_in(folder)?;
         }
-        // Even if both were there: a killed process may have made them and not come to this line.
+        // Even if both were there: a killed process may have made them and not come to this line. The root itself may
+        // have been made by somebody who did not make it durable.
         File::open(&root)?.sync_all()?;
+        sync_ancestors(&root)?;
         if fs::metadata(&layout.spool)?.dev() != fs::metadata(&layout.blobs)?.dev() {
             return Err(refused("spool and blobs lie on different file systems", &root));
         }
@@ -99,6 +101,20 @@ fn create_durably(folder: &Path) -> io::Result<()> {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
         _ => File::open(parent)?.sync_all(),
     }
+}
+
+/// Makes the folders that lead to this one durable, up to the root of the file system, or to one that is not ours to
+/// open: that was there before us.
+fn sync_ancestors(folder: &Path) -> io::Result<()> {
+    let device = fs::metadata(folder)?.dev();
+    for ancestor in folder.ancestors().skip(1) {
+        match File::open(ancestor) {
+            Ok(opened) if opened.metadata()?.dev() == device => opened.sync_all()?,
+            Err(e) if e.kind() != io::ErrorKind::PermissionDenied => return Err(e),
+            Ok(_) | Err(_) => break,
+        }
+    }
+    Ok(())
 }
 
 fn refuse_unless_folder(path: &Path) -> io::Result<()> {
