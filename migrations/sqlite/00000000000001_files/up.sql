@@ -107,10 +107,10 @@ CREATE TABLE uploads (
     created_at BIGINT NOT NULL,
     ended_at BIGINT
 );
-CREATE UNIQUE INDEX uploads_key ON uploads (key);
-CREATE UNIQUE INDEX uploads_request ON uploads (person_kind, person_id, request_id); -- NULLs are distinct
+-- Written twice an upload: no index that a running one without a request id does not need.
+CREATE UNIQUE INDEX uploads_request ON uploads (person_kind, person_id, request_id) WHERE request_id IS NOT NULL;
 CREATE INDEX uploads_lease ON uploads (state, lease_until); -- list_dead_uploads
-CREATE INDEX uploads_ended ON uploads (state, ended_at); -- trim_request_ids
+CREATE INDEX uploads_ended ON uploads (state, ended_at) WHERE ended_at IS NOT NULL; -- trim_request_ids
 
 CREATE TABLE settings (
     key TEXT NOT NULL PRIMARY KEY,
