@@ -202,7 +202,7 @@ fn connect(path: &str) -> Result<SqliteConnection, StoreError> {
         .map_err(|e| StoreError::Unavailable(io::Error::other(format!("the database does not open: {e}"))))?;
     conn.batch_execute(
         "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-         PRAGMA journal_size_limit = 67108864;",
+         PRAGMA journal_size_limit = 67108864; PRAGMA temp_store = MEMORY;",
     )
     .map_err(StoreError::from)?;
     for (pragma, wanted) in [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1")] {
