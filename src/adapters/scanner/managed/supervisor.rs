@@ -282,12 +282,17 @@ impl Supervisor {
             Some(Command::Fit(max_file_bytes, answer)) => {
                 let limits = limits_for(max_file_bytes, self.threads);
                 let same = self.status.borrow().limits == limits;
-                if same && self.status.borrow().phase == Phase::Ready {
+                let phase = self.status.borrow().phase.clone();
+                if same && phase == Phase::Ready {
                     // Whoever asked may have given up.
                     let _ = answer.send(Ok(()));
                     return None;
                 }
                 self.fits.push(answer);
+                if same && phase == Phase::Starting {
+                    // It is loading with these limits: answered when it is up.
+                    return None;
+                }
                 self.status.send_modify(|s| s.limits = limits);
                 Some(self.planned_restart())
             }
