@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use super::{
     App, Error, UploadSource,
     scanning::deadline,
-    staging::{End, Staging, blocking},
+    staging::{End, Staging},
 };
 use crate::{
     domain::{BlobKey, Reason, Refusal},
@@ -109,8 +109,7 @@ impl App {
     async fn judge_test(&self, explain: bool, bytes: Arc<dyn Spooled>) -> Result<AntivirusTest, Error> {
         let status = self.scanning.status(&self.settings()).await;
         let limits = self.archive_limits();
-        let (inspector, spooled) = (Arc::clone(&self.inspector), Arc::clone(&bytes));
-        let observed = blocking(move || inspector.inspect(spooled.as_ref(), Some(limits))).await?;
+        let observed = self.inspect(&bytes, Some(limits)).await?;
         let (reply, version, took) = self.scanning.scan_once(bytes.clone()).await?;
         let result = match (reply, observed.archive) {
             (Ok(ScanReply::Found { signature }), _) => TestResult::Infected { signature },

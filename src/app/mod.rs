@@ -94,6 +94,10 @@ pub struct Parts {
     pub limits: Limits,
 }
 
+/// Looks at content at once: each holds a blocking thread, for seconds where an archive is large, and up to 1 MiB.
+/// Those threads are few, and the scanner's PING needs one, too.
+const LOOKS: usize = 32;
+
 /// The service.
 pub struct App {
     store: Arc<dyn Store>,
@@ -108,6 +112,7 @@ pub struct App {
     settings: settings::Cache,
     scanning: Scanning,
     gate: Arc<gate::Gate>,
+    looks: tokio::sync::Semaphore,
     health: health::Board,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -127,6 +132,7 @@ impl App {
             ),
             settings: settings::Cache::new(stored),
             gate: gate::Gate::new(parts.limits),
+            looks: tokio::sync::Semaphore::new(LOOKS),
             health: health::Board::default(),
             store: parts.store,
             spool: parts.spool,

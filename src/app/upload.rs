@@ -17,7 +17,7 @@ use crate::{
         VerdictKind,
         admission::{self, Accepted, Admitted, Cleared, Declared, Finding, Received, Target, UploadOptions},
         listing::FileRef,
-        media_type::ArchiveLimits,
+        media_type::{ArchiveLimits, Observed},
     },
     fault_point,
     ports::{Begun, BytesAt, Commit, Committed, Intent, NewUpload, Spooled},
@@ -179,8 +179,7 @@ impl App {
         admission::complete(&admitted, &received)?;
         let observed = {
             let limits = admitted.scan_due().then(|| self.archive_limits());
-            let (inspector, spooled) = (Arc::clone(&self.inspector), Arc::clone(&whole.spooled));
-            blocking(move || inspector.inspect(spooled.as_ref(), limits)).await?
+            self.inspect(&whole.spooled, limits).await?
         };
         fault_point!("U7");
         let accepted = admission::accept(admitted, received, observed)?;
@@ -202,6 +201,17 @@ impl App {
         synced?;
         let verdict = Verdict { kind: cleared.verdict, ..verdict };
         self.commit(caller, cleared, verdict, shared, whole, intent, &settings).await
+    }
+
+    /// Looks at content, in a place among [`super::LOOKS`].
+    pub(super) async fn inspect(
+        &self,
+        spooled: &Arc<dyn Spooled>,
+        limits: Option<ArchiveLimits>,
+    ) -> Result<Observed, Error> {
+        let _place = self.looks.acquire().await.expect("it is never closed");
+        let (inspector, spooled) = (Arc::clone(&self.inspector), Arc::clone(spooled));
+        blocking(move || inspector.inspect(spooled.as_ref(), limits)).await
     }
 
     /// How far we look into archives: as far as the scanner does.
