@@ -27,6 +27,12 @@ use crate::{
 /// Seconds a node's lease on its intents lasts; renewed every 20 s.
 pub const LEASE_SECS: i64 = 60;
 
+/// How an upload begins, seen from here: with a draft, whose guard is set from the moment that its row is there.
+enum Beginning {
+    New(Draft, Intent),
+    Before { target: Target, uploaded_sha256: Sha256, file: FileId },
+}
+
 impl App {
     /// Takes one upload from its header to its file. The source is drained beside the answer when it is refused.
     pub async fn upload(
@@ -72,14 +78,13 @@ impl App {
             Err(refusal) => return Err(self.record_refusal(&caller, &target, refusal).await),
         };
         let pass = self.gate.enter(&caller)?;
-        let intent = match self.begin(&caller, admitted.declared()).await? {
-            Begun::Started(intent) => intent,
-            Begun::Before { target, uploaded_sha256, file } => {
+        let (mut draft, intent) = match self.begin(&caller, admitted.declared()).await? {
+            Beginning::New(draft, intent) => (draft, intent),
+            Beginning::Before { target, uploaded_sha256, file } => {
                 return self.repeat(&caller, &admitted, &target, uploaded_sha256, file, source.as_mut()).await;
             }
         };
         fault_point!("U3");
-        let mut draft = Draft::new(self, intent, &caller, target);
         let (size, sha256) = match draft.staging().receive(source.as_mut(), admitted.max_bytes(), &self.limits).await {
             Ok(End::Commit { size, sha256 }) => (size, sha256),
             Ok(End::Abandoned) => return Err(no_commit().into()),
@@ -116,8 +121,9 @@ impl App {
         })
     }
 
-    /// Writes the intent: no bytes without a row.
-    async fn begin(&self, caller: &Caller, declared: &Declared) -> Result<Begun, Error> {
+    /// Writes the intent: no bytes without a row. In a task of its own, so that a caller who leaves while the row is
+    /// being written leaves a draft that nobody takes, which undoes it: its lease is renewed as long as the node lives.
+    async fn begin(self: &Arc<Self>, caller: &Caller, declared: &Declared) -> Result<Beginning, Error> {
         let now = self.clock.now();
         let new = NewUpload {
             key: self.ids.blob_key(now),
@@ -128,8 +134,16 @@ impl App {
             now,
             lease_until: now.plus_secs(LEASE_SECS),
         };
-        fault_point!("U2");
-        Ok(self.store.begin_upload(new).await?)
+        let (app, caller) = (Arc::clone(self), caller.clone());
+        let work = self.tasks.spawn(async move {
+            fault_point!("U2");
+            let target = new.target.clone();
+            Ok::<_, Error>(match app.store.begin_upload(new).await? {
+                Begun::Started(intent) => Beginning::New(Draft::new(&app, intent, &caller, target), intent),
+                Begun::Before { target, uploaded_sha256, file } => Beginning::Before { target, uploaded_sha256, file },
+            })
+        });
+        work.await.map_err(|e| Error::from(std::io::Error::other(e)))?
     }
 
     /// The same person sent this request id before, with success: the bytes are read, compared and not kept.
