@@ -191,25 +191,33 @@ impl App {
         };
         fault_point!("U7");
         let accepted = admission::accept(admitted, received, observed)?;
-        let known = self.store.find_blob(received.sha256, received.size).await?;
-        let shared = known.as_ref().filter(|b| b.state == BlobState::Active).map(|b| b.id);
-        let (judged, synced) = tokio::join!(
-            self.find_verdict(&accepted, known.as_ref(), whole, &settings),
-            sync_unless_shared(shared, &whole.spooled),
-        );
-        let (finding, verdict) = judged?;
-        metrics::counter!(names::VERDICTS, names::KIND => finding_name(&finding)).increment(1);
-        fault_point!("U8");
-        if let Finding::Found { signature } = &finding
-            && known.is_some()
-        {
-            let verdict = Verdict { kind: VerdictKind::Infected, ..verdict.clone() };
-            self.store.quarantine(received.sha256, verdict, signature).await?;
+        let mut known = self.store.find_blob(received.sha256, received.size).await?;
+        loop {
+            let shared = known.as_ref().filter(|b| b.state == BlobState::Active).map(|b| b.id);
+            let (judged, synced) = tokio::join!(
+                self.find_verdict(&accepted, known.as_ref(), whole, &settings),
+                sync_unless_shared(shared, &whole.spooled),
+            );
+            let (finding, verdict) = judged?;
+            metrics::counter!(names::VERDICTS, names::KIND => finding_name(&finding)).increment(1);
+            fault_point!("U8");
+            if let Finding::Found { signature } = &finding {
+                // Also where none was known: another upload of the same bytes may have been faster.
+                let verdict = Verdict { kind: VerdictKind::Infected, ..verdict.clone() };
+                self.store.quarantine(received.sha256, verdict, signature).await?;
+            }
+            let cleared = admission::clear(accepted.clone(), finding, &settings)?;
+            synced?;
+            // Read-only since it was admitted: a backup may be under way.
+            self.need_writable()?;
+            let verdict = Verdict { kind: cleared.verdict, ..verdict };
+            if let Some(done) = self.commit(caller.clone(), cleared, verdict, shared, whole, intent, &settings).await? {
+                return Ok(done);
+            }
+            // The blob left meanwhile, perhaps because it was found infected: what was known of it counts no more.
+            // The bytes are judged anew and published under our own key.
+            known = None;
         }
-        let cleared = admission::clear(accepted, finding, &settings)?;
-        synced?;
-        let verdict = Verdict { kind: cleared.verdict, ..verdict };
-        self.commit(caller, cleared, verdict, shared, whole, intent, &settings).await
     }
 
     /// How far we look into archives: as far as the scanner does.
@@ -239,7 +247,8 @@ impl App {
         self.scanning.find_verdict(known, Arc::clone(&whole.spooled), now).await
     }
 
-    /// U9 to U12: publish unless the bytes are there already, then one transaction: the moment it happens.
+    /// U9 to U12: publish unless the bytes are there already, then one transaction: the moment it happens. `None` if the
+    /// blob to be shared is not there any more.
     #[expect(clippy::too_many_arguments, reason = "each is a proof of a step before")]
     async fn commit(
         &self,
@@ -250,8 +259,15 @@ impl App {
         whole: &Whole,
         intent: Intent,
         settings: &Settings,
-    ) -> Result<(FileView, bool), Error> {
-        let mut commit = Commit {
+    ) -> Result<Option<(FileView, bool)>, Error> {
+        if shared.is_none() {
+            fault_point!("U9");
+            let started = tokio::time::Instant::now();
+            self.blobs.publish(Arc::clone(&whole.spooled)).await?;
+            metrics::histogram!(names::BLOB_SECONDS, names::OP => "publish").record(started.elapsed());
+            fault_point!("U10");
+        }
+        let commit = Commit {
             intent,
             cleared,
             caller,
@@ -262,30 +278,13 @@ impl App {
             grace_secs: settings.closed_chat_grace_seconds,
             now: self.clock.now(),
         };
-        if shared.is_some() {
-            if let Committed::Ready(view) = self.store.commit_upload(commit.clone()).await? {
-                fault_point!("U12");
-                return Ok((*view, false));
-            }
-            // The blob left meanwhile: its bytes are published anew under our own key.
-            sync_unless_shared(None, &whole.spooled).await?;
-            commit.bytes = BytesAt::Published;
-        }
-        fault_point!("U9");
-        let started = tokio::time::Instant::now();
-        self.blobs.publish(Arc::clone(&whole.spooled)).await?;
-        metrics::histogram!(names::BLOB_SECONDS, names::OP => "publish").record(started.elapsed());
-        fault_point!("U10");
-        commit.now = self.clock.now();
         fault_point!("U11");
         match self.store.commit_upload(commit).await? {
             Committed::Ready(view) => {
                 fault_point!("U12");
-                Ok((*view, true))
+                Ok(Some((*view, shared.is_none())))
             }
-            Committed::BlobGone => {
-                Err(Error::from(std::io::Error::other("a published blob was taken for a shared one")))
-            }
+            Committed::BlobGone => Ok(None),
         }
     }
 
