@@ -50,8 +50,15 @@ impl App {
     pub async fn test_antivirus(
         self: &Arc<Self>,
         explain: bool,
-        mut source: Box<dyn UploadSource>,
+        source: Box<dyn UploadSource>,
     ) -> Result<AntivirusTest, Error> {
+        let app = Arc::clone(self);
+        // In a task of its own: a caller who leaves in the middle leaves nothing in the spool either.
+        let work = self.tasks.spawn(async move { app.test_to_the_end(explain, source).await });
+        work.await.map_err(|e| Error::from(std::io::Error::other(e)))?
+    }
+
+    async fn test_to_the_end(&self, explain: bool, mut source: Box<dyn UploadSource>) -> Result<AntivirusTest, Error> {
         let key = self.ids.blob_key(self.clock.now());
         let mut staging = Staging::new(self.spool.writer(key));
         let result = self.test_staged(explain, &mut staging, source.as_mut()).await;
