@@ -183,6 +183,7 @@ impl App {
         intent: Intent,
     ) -> Result<(FileView, bool), Error> {
         let settings = self.settings();
+        let admitted = admitted.under(&caller, &settings);
         admission::complete(&admitted, &received)?;
         let observed = {
             let limits = admitted.scan_due().then(|| self.archive_limits());
