@@ -2,7 +2,7 @@
 //! `examples/lhfile.toml`, then the user's file, then `LHFILE_…`, then the command line.
 //!
 //! Not here: what may be uploaded by whom, which changes at run time (`domain/settings.rs`), and the data folder's own
-//! secret (`cli/secret.rs`). Go next to `config/judge.rs`: what must hold, and what to do if it does not.
+//! secret (`secret.rs`). Go next to `config/judge.rs`: what must hold, and what to do if it does not.
 
 use std::{
     fmt,

@@ -103,6 +103,7 @@ pub struct Node {
 /// # Errors
 /// See [`ServeError`]; each says what to do.
 pub async fn serve(config: Config) -> Result<(), ServeError> {
+    connections::raise_descriptors(config.limits.connections);
     if let Some(listen) = config.metrics_listen {
         telemetry::start_metrics(listen).map_err(|e| ServeError::Start(e.to_string()))?;
     }
@@ -148,7 +149,7 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     let secrets = Secrets::new(&[own_secret]).ok_or_else(|| bad_data(&"the secret has less than 32 bytes"))?;
     let table = Arc::new(MethodTable::read().map_err(|e| ServeError::Start(e.to_string()))?);
 
-    // The port first: a second server on the same data must not touch anything before it learns that it is second.
+    // The port before the data: who cannot listen does not open the database.
     let listener = TcpListener::bind(config.listen).await.map_err(|e| ServeError::Listen(config.listen, e))?;
     let address = listener.local_addr().map_err(|e| ServeError::Listen(config.listen, e))?;
 
@@ -201,7 +202,7 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     let (stop, stopped) = oneshot::channel::<()>();
     let router =
         transport(config).layer(RequestIdLayer::new(ids, Arc::clone(&table))).layer(access).add_routes(services);
-    let incoming = connections::accept(listener, config.limits.connections);
+    let incoming = connections::accept(listener, config.limits.connections, lifetime(config));
     let serving = app.tasks().spawn(router.serve_with_incoming_shutdown(incoming, async {
         // A dropped sender ends the server too.
         drop(stopped.await);
@@ -294,8 +295,13 @@ fn transport(config: &Config) -> Server {
         .http2_max_header_list_size(grpc.max_header_list_bytes)
         .http2_keepalive_interval(Some(Duration::from_secs(grpc.keepalive_seconds)))
         .http2_keepalive_timeout(Some(Duration::from_secs(grpc.keepalive_timeout_seconds)))
+        // Not with its grace: with both set, tonic 0.14 skips the GOAWAY and cuts running calls at the end of the second.
         .max_connection_age(Duration::from_secs(grpc.connection_age_seconds))
-        .max_connection_age_grace(Duration::from_secs(grpc.connection_age_grace_seconds))
+}
+
+/// After which a connection is closed whatever is going on.
+fn lifetime(config: &Config) -> Duration {
+    Duration::from_secs(config.grpc.connection_age_seconds + config.grpc.connection_age_grace_seconds)
 }
 
 impl Node {

@@ -63,7 +63,8 @@ impl App {
             let database = matches!(tokio::time::timeout(PATIENCE, self.store.ping()).await, Ok(Ok(())));
             let scanner = self.scanning.is_healthy();
             let settings = self.settings();
-            let uploads = database && blobs && !settings.read_only && (scanner || !settings.antivirus_enabled);
+            let room = self.spool.room_bytes() > 0;
+            let uploads = database && blobs && room && !settings.read_only && (scanner || !settings.antivirus_enabled);
             let now = Health { uploads, scanner, database, blobs };
             self.health.0.send_if_modified(|known| std::mem::replace(known, now) != now);
             tokio::time::sleep(LOOK_EVERY).await;

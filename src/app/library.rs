@@ -50,8 +50,19 @@ impl App {
     }
 
     /// A page over all files: never more than `get_file` would show.
-    pub async fn list_files(&self, caller: &Caller, request: ListRequest) -> Result<FilePage, Error> {
+    pub async fn list_files(&self, caller: &Caller, mut request: ListRequest) -> Result<FilePage, Error> {
         caller.need(&[Permission::FileList])?;
+        if !request.filter.chats.is_empty() {
+            // What is attached to a chat is told to those only who may access it: its rows do not name it either.
+            request.filter.chats = self.accessible(caller, request.filter.chats).await?;
+            if request.filter.chats.is_empty() {
+                return Ok(FilePage {
+                    rows: Vec::new(),
+                    next_token: String::new(),
+                    total: request.with_total.then_some(0),
+                });
+            }
+        }
         let scope = match (caller.kind(), &caller.chats, caller.ceiling.as_ref().map(|c| &c.chats)) {
             (CallerKind::Service, ChatSet::Only(ids), _) | (_, _, Some(ChatSet::Only(ids))) => {
                 Some(ids.iter().cloned().collect())
@@ -60,6 +71,18 @@ impl App {
             (CallerKind::Operator | CallerKind::Service, _, _) => None,
         };
         self.list("files", caller, request, scope).await
+    }
+
+    /// Those of these chats that the caller may access.
+    async fn accessible(&self, caller: &Caller, asked: Vec<ChatId>) -> Result<Vec<ChatId>, Error> {
+        let mut accessible = Vec::with_capacity(asked.len());
+        for id in asked {
+            let chat = self.store.find_chat(&id).await?;
+            if caller.see_chat(&id, chat.as_ref()).is_ok() {
+                accessible.push(id);
+            }
+        }
+        Ok(accessible)
     }
 
     /// A page of the files attached to one chat.
@@ -100,7 +123,7 @@ impl App {
             with_total: request.with_total,
         };
         let mut page = self.store.list_files(query, caller).await?;
-        // The scope is coarser than the rule where a service's chats bound an operator's.
+        // Whatever the query let through: a list never shows what `get_file` would not.
         let settings = self.settings();
         page.rows.retain(|view| access::see(caller, Some(view), &settings).is_ok());
         let next_token = page.next.map_or(String::new(), |place| self.seal_place(place, &bound));

@@ -125,6 +125,7 @@ impl Scanning {
                 .into()),
             Err(FitError::Scanner(error)) => {
                 self.mark_down(&error);
+                self.probe_now.notify_one();
                 Err(error.into())
             }
         }
@@ -178,6 +179,7 @@ impl Scanning {
             }
             Err(error @ ScanError::Down(_)) => {
                 self.mark_down(&error);
+                self.probe_now.notify_one();
                 return Err(crate::domain::admission::scanner_down().into());
             }
             Err(error @ ScanError::Source(_)) => return Err(error.into()),
@@ -255,7 +257,6 @@ impl Scanning {
             }
         });
         metrics::gauge!(names::SCANNER_UP).set(0.0);
-        self.probe_now.notify_one();
     }
 
     /// Signatures older than the setting allows.
@@ -269,12 +270,12 @@ impl Scanning {
     }
 
     /// Proves the scanner, and keeps proving it: canaries at start, every minute, and after every change of its
-    /// signatures; PING every two seconds; while it is down, every second. Ends with `stop`.
+    /// signatures; PING every two seconds; while it does not answer, five times a second; while a canary comes back
+    /// wrong, every second. Ends with `stop`.
     pub async fn watch(&self, stop: &CancellationToken) {
         let mut last_canaries = None;
         while !stop.is_cancelled() {
-            let proved = self.watch_once(&mut last_canaries).await;
-            let pause = if proved { PING_EVERY } else { RETRY_EVERY };
+            let pause = self.watch_once(&mut last_canaries).await;
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.probe_now.notified() => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -283,7 +284,8 @@ impl Scanning {
         }
     }
 
-    async fn watch_once(&self, last_canaries: &mut Option<tokio::time::Instant>) -> bool {
+    /// One look; answers when the next is due.
+    async fn watch_once(&self, last_canaries: &mut Option<tokio::time::Instant>) -> Duration {
         let proved = match self.state.borrow().clone() {
             ScannerState::Proved { version, .. } => Some(version),
             ScannerState::Unproved | ScannerState::Down { .. } => None,
@@ -292,12 +294,12 @@ impl Scanning {
             Ok(version) => version,
             Err(error) => {
                 self.mark_down(&error);
-                return false;
+                return KNOCK_EVERY;
             }
         };
         let due = last_canaries.is_none_or(|at| at.elapsed() >= CANARIES_EVERY);
         if proved.as_ref() == Some(&version) && !due {
-            return true;
+            return PING_EVERY;
         }
         let results = canaries::run(self.scanner.as_ref()).await;
         let wrong = results
@@ -307,7 +309,7 @@ impl Scanning {
         self.canaries.send_replace(results);
         if let Some(cause) = wrong {
             self.mark_down(&cause);
-            return false;
+            return RETRY_EVERY;
         }
         *last_canaries = Some(tokio::time::Instant::now());
         if proved.as_ref() != Some(&version) {
@@ -315,13 +317,14 @@ impl Scanning {
         }
         metrics::gauge!(names::SCANNER_UP).set(1.0);
         self.state.send_replace(ScannerState::Proved { version, at: self.clock.now() });
-        true
+        PING_EVERY
     }
 }
 
 const CANARIES_EVERY: Duration = Duration::from_secs(60);
 const PING_EVERY: Duration = Duration::from_secs(2);
 const RETRY_EVERY: Duration = Duration::from_secs(1);
+const KNOCK_EVERY: Duration = Duration::from_millis(200);
 
 /// The longest a scan of so many bytes may take: 30 s and its size at 2 MiB/s.
 pub fn deadline(size: u64) -> Duration {

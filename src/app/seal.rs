@@ -6,7 +6,7 @@
 use aws_lc_rs::{hkdf, hmac};
 use data_encoding::BASE64URL_NOPAD;
 
-/// Length of a whole HMAC-SHA-256, and of the shortened one in page tokens, in bytes.
+/// Length of an HMAC-SHA-256, in bytes.
 const MAC: usize = 32;
 
 /// What a sealed text is for: part of the key's derivation, so that one can never pass for the other.

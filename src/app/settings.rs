@@ -75,7 +75,8 @@ impl App {
             after.set(key, value.clone())?;
         }
         after.judge_together()?;
-        if after.antivirus_enabled && after.max_file_bytes > before.settings.max_file_bytes {
+        let fitted = before.settings.antivirus_enabled && after.max_file_bytes <= before.settings.max_file_bytes;
+        if after.antivirus_enabled && !fitted {
             // Before it is promised to anybody: the scanner takes it, or the setting is refused.
             self.scanning.fit(after.max_file_bytes.unsigned_abs()).await?;
         }

@@ -27,6 +27,12 @@ use crate::{
 /// Seconds a node's lease on its intents lasts; renewed every 20 s.
 pub const LEASE_SECS: i64 = 60;
 
+/// How an upload begins, seen from here: with a draft, whose guard is set from the moment that its row is there.
+enum Beginning {
+    New(Draft, Intent),
+    Before { target: Target, uploaded_sha256: Sha256, file: FileId },
+}
+
 impl App {
     /// Takes one upload from its header to its file. The source is drained beside the answer when it is refused.
     pub async fn upload(
@@ -72,9 +78,9 @@ impl App {
             Err(refusal) => return Err(self.record_refusal(&caller, &target, refusal).await),
         };
         let pass = self.gate.enter(&caller)?;
-        let (intent, mut draft) = match self.begin(&caller, admitted.declared()).await? {
-            Begin::Started(intent, draft) => (intent, draft),
-            Begin::Before { target, uploaded_sha256, file } => {
+        let (mut draft, intent) = match self.begin(&caller, admitted.declared()).await? {
+            Beginning::New(draft, intent) => (draft, intent),
+            Beginning::Before { target, uploaded_sha256, file } => {
                 return self.repeat(&caller, &admitted, &target, uploaded_sha256, file, source.as_mut()).await;
             }
         };
@@ -115,9 +121,9 @@ impl App {
         })
     }
 
-    /// Writes the intent: no bytes without a row. In a task of its own, since the row may be committed although the
-    /// caller has left meanwhile: then the task's answer, dropped unread, is the draft that removes it.
-    async fn begin(self: &Arc<Self>, caller: &Caller, declared: &Declared) -> Result<Begin, Error> {
+    /// Writes the intent: no bytes without a row. In a task of its own, so that a caller who leaves while the row is
+    /// being written leaves a draft that nobody takes, which undoes it: its lease is renewed as long as the node lives.
+    async fn begin(self: &Arc<Self>, caller: &Caller, declared: &Declared) -> Result<Beginning, Error> {
         let now = self.clock.now();
         let new = NewUpload {
             key: self.ids.blob_key(now),
@@ -128,15 +134,16 @@ impl App {
             now,
             lease_until: now.plus_secs(LEASE_SECS),
         };
-        fault_point!("U2");
-        let (app, caller, target) = (Arc::clone(self), caller.clone(), declared.target.clone());
-        let begun = self.tasks.spawn(async move {
-            Ok(match app.store.begin_upload(new).await? {
-                Begun::Started(intent) => Begin::Started(intent, Draft::new(&app, intent, &caller, target)),
-                Begun::Before { target, uploaded_sha256, file } => Begin::Before { target, uploaded_sha256, file },
+        let (app, caller) = (Arc::clone(self), caller.clone());
+        let work = self.tasks.spawn(async move {
+            fault_point!("U2");
+            let target = new.target.clone();
+            Ok::<_, Error>(match app.store.begin_upload(new).await? {
+                Begun::Started(intent) => Beginning::New(Draft::new(&app, intent, &caller, target), intent),
+                Begun::Before { target, uploaded_sha256, file } => Beginning::Before { target, uploaded_sha256, file },
             })
         });
-        begun.await.map_err(|e| Error::from(std::io::Error::other(e)))?
+        work.await.map_err(|e| Error::from(std::io::Error::other(e)))?
     }
 
     /// The same person sent this request id before, with success: the bytes are read, compared and not kept.
@@ -176,6 +183,7 @@ impl App {
         intent: Intent,
     ) -> Result<(FileView, bool), Error> {
         let settings = self.settings();
+        let admitted = admitted.under(&caller, &settings);
         admission::complete(&admitted, &received)?;
         let observed = {
             let limits = admitted.scan_due().then(|| self.archive_limits());
@@ -183,24 +191,33 @@ impl App {
         };
         fault_point!("U7");
         let accepted = admission::accept(admitted, received, observed)?;
-        let known = self.store.find_blob(received.sha256, received.size).await?;
-        let shared = known.as_ref().filter(|b| b.state == BlobState::Active).map(|b| b.id);
-        let (judged, synced) = tokio::join!(
-            self.find_verdict(&accepted, known.as_ref(), whole, &settings),
-            sync_unless_shared(shared, &whole.spooled),
-        );
-        let (finding, verdict) = judged?;
-        metrics::counter!(names::VERDICTS, names::KIND => finding_name(&finding)).increment(1);
-        fault_point!("U8");
-        if let Finding::Found { signature } = &finding {
-            // Asked in every case: the same bytes may have been stored since they were looked for.
-            let verdict = Verdict { kind: VerdictKind::Infected, ..verdict.clone() };
-            self.store.quarantine(received.sha256, verdict, signature).await?;
+        let mut known = self.store.find_blob(received.sha256, received.size).await?;
+        loop {
+            let shared = known.as_ref().filter(|b| b.state == BlobState::Active).map(|b| b.id);
+            let (judged, synced) = tokio::join!(
+                self.find_verdict(&accepted, known.as_ref(), whole, &settings),
+                sync_unless_shared(shared, &whole.spooled),
+            );
+            let (finding, verdict) = judged?;
+            metrics::counter!(names::VERDICTS, names::KIND => finding_name(&finding)).increment(1);
+            fault_point!("U8");
+            if let Finding::Found { signature } = &finding {
+                // Also where none was known: another upload of the same bytes may have been faster.
+                let verdict = Verdict { kind: VerdictKind::Infected, ..verdict.clone() };
+                self.store.quarantine(received.sha256, verdict, signature).await?;
+            }
+            let cleared = admission::clear(accepted.clone(), finding, &settings)?;
+            synced?;
+            // Read-only since it was admitted: a backup may be under way.
+            self.need_writable()?;
+            let verdict = Verdict { kind: cleared.verdict, ..verdict };
+            if let Some(done) = self.commit(caller.clone(), cleared, verdict, shared, whole, intent, &settings).await? {
+                return Ok(done);
+            }
+            // The blob left meanwhile, perhaps because it was found infected: what was known of it counts no more.
+            // The bytes are judged anew and published under our own key.
+            known = None;
         }
-        let cleared = admission::clear(accepted, finding, &settings)?;
-        synced?;
-        let verdict = Verdict { kind: cleared.verdict, ..verdict };
-        self.commit(caller, cleared, verdict, shared, whole, intent, &settings).await
     }
 
     /// Looks at content, in a place among [`super::LOOKS`].
@@ -241,7 +258,8 @@ impl App {
         self.scanning.find_verdict(known, Arc::clone(&whole.spooled), now).await
     }
 
-    /// U9 to U12: publish unless the bytes are there already, then one transaction: the moment it happens.
+    /// U9 to U12: publish unless the bytes are there already, then one transaction: the moment it happens. `None` if the
+    /// blob to be shared is not there any more.
     #[expect(clippy::too_many_arguments, reason = "each is a proof of a step before")]
     async fn commit(
         &self,
@@ -252,8 +270,15 @@ impl App {
         whole: &Whole,
         intent: Intent,
         settings: &Settings,
-    ) -> Result<(FileView, bool), Error> {
-        let mut commit = Commit {
+    ) -> Result<Option<(FileView, bool)>, Error> {
+        if shared.is_none() {
+            fault_point!("U9");
+            let started = tokio::time::Instant::now();
+            self.blobs.publish(Arc::clone(&whole.spooled)).await?;
+            metrics::histogram!(names::BLOB_SECONDS, names::OP => "publish").record(started.elapsed());
+            fault_point!("U10");
+        }
+        let commit = Commit {
             intent,
             cleared,
             caller,
@@ -264,30 +289,13 @@ impl App {
             grace_secs: settings.closed_chat_grace_seconds,
             now: self.clock.now(),
         };
-        if shared.is_some() {
-            if let Committed::Ready(view) = self.store.commit_upload(commit.clone()).await? {
-                fault_point!("U12");
-                return Ok((*view, false));
-            }
-            // The blob left meanwhile: its bytes are published anew under our own key.
-            sync_unless_shared(None, &whole.spooled).await?;
-            commit.bytes = BytesAt::Published;
-        }
-        fault_point!("U9");
-        let started = tokio::time::Instant::now();
-        self.blobs.publish(Arc::clone(&whole.spooled)).await?;
-        metrics::histogram!(names::BLOB_SECONDS, names::OP => "publish").record(started.elapsed());
-        fault_point!("U10");
-        commit.now = self.clock.now();
         fault_point!("U11");
         match self.store.commit_upload(commit).await? {
             Committed::Ready(view) => {
                 fault_point!("U12");
-                Ok((*view, true))
+                Ok(Some((*view, shared.is_none())))
             }
-            Committed::BlobGone => {
-                Err(Error::from(std::io::Error::other("a published blob was taken for a shared one")))
-            }
+            Committed::BlobGone => Ok(None),
         }
     }
 
@@ -302,12 +310,6 @@ impl App {
         }
         refusal.into()
     }
-}
-
-/// How an upload begins: as [`Begun`], with the guard of what was written.
-enum Begin {
-    Started(Intent, Draft),
-    Before { target: Target, uploaded_sha256: Sha256, file: FileId },
 }
 
 /// Makes the bytes durable, beside the scan. Bytes that are in the store already need it not.

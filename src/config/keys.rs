@@ -1,6 +1,6 @@
 //! The keys that tokens may be signed with, as configured, and the reading of their files.
 //!
-//! Not here: the verification of a token (`rpc/credential.rs`) and the data folder's own secret (`cli/secret.rs`).
+//! Not here: the verification of a token (`rpc/credential.rs`) and the data folder's own secret (`secret.rs`).
 
 use std::{fmt, fs, path::PathBuf};
 

@@ -89,6 +89,14 @@ impl Admitted {
     pub const fn scan_due(&self) -> bool {
         self.scan_due
     }
+
+    /// Under the settings of the commit: scanning that was switched on meanwhile concerns it too. Switched off, it
+    /// stays due.
+    #[must_use]
+    pub fn under(mut self, caller: &Caller, settings: &Settings) -> Self {
+        self.scan_due |= is_scan_due(caller, settings);
+        self
+    }
 }
 
 /// Checks 2 to 8 (without quota, rate and concurrency): may this upload start?
@@ -270,13 +278,11 @@ pub fn accept(admitted: Admitted, received: Received, observed: Observed) -> Res
     media_type::agrees(admitted.extension.as_str(), &observed).map_err(|d: Disagreement| {
         Refusal::new(Reason::TypeMismatch).because(d.to_string()).with("extension", &admitted.extension)
     })?;
-    if let Some((width, height)) = observed.pixels {
+    if observed.has_too_many_pixels() {
         let limit = media_type::MAX_PIXELS;
-        if u64::from(width) * u64::from(height) > limit {
-            return Err(Refusal::new(Reason::ImageTooLarge)
-                .because(format!("the image has more than {limit} pixels"))
-                .with("limit_pixels", limit));
-        }
+        return Err(Refusal::new(Reason::ImageTooLarge)
+            .because(format!("the image has more than {limit} pixels"))
+            .with("limit_pixels", limit));
     }
     Ok(Accepted { admitted, received, observed })
 }

@@ -166,7 +166,7 @@ pub trait UploadStore: Send + Sync + 'static {
     async fn commit_upload(&self, commit: Commit) -> Result<Committed, Stop>;
     /// Ends an intent without a file; writes the event with it. Ending one that is gone writes nothing.
     async fn abort_upload(&self, intent: Intent, event: Event, now: Time) -> Result<(), StoreError>;
-    /// Extends the lease of all running intents of a node.
+    /// Extends the lease of all intents of a node that have not ended, fenced ones too.
     async fn renew_leases(&self, node: &str, until: Time) -> Result<(), StoreError>;
     /// Running intents whose lease is over; with `own` also all that this node's earlier life left, leased or not.
     async fn list_dead_uploads(&self, own: Option<&str>, now: Time, limit: i64) -> Result<Vec<Intent>, StoreError>;

@@ -45,22 +45,27 @@ async fn tell(reporter: &HealthReporter, board: Vec<(String, bool)>) {
     }
 }
 
-/// Tells what the application sees, as it changes, until that ends; then that nothing is served any more.
+/// Tells what the application sees, as it changes, until that ends. At the node's end see [`retire`].
 pub async fn follow(mut health: watch::Receiver<Health>, reporter: HealthReporter, table: &MethodTable) {
     let services = services(table);
     loop {
         let now = *health.borrow_and_update();
         tell(&reporter, board(now, &services)).await;
         if health.changed().await.is_err() {
-            break;
+            return;
         }
     }
-    retire(&reporter, table).await;
 }
 
-/// Tells that nothing is served any more: the first step of an orderly end.
+/// Tells that nothing is served any more, and ends the calls that watch: the first step of an orderly end, which waits
+/// for every call that runs.
 pub async fn retire(reporter: &HealthReporter, table: &MethodTable) {
-    tell(reporter, board(Health::default(), &services(table))).await;
+    let names = board(Health::default(), &services(table));
+    tell(reporter, names.clone()).await;
+    let mut reporter = reporter.clone();
+    for (name, _) in names {
+        reporter.clear_service_status(&name).await;
+    }
 }
 
 #[cfg(test)]

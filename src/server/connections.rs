@@ -11,6 +11,7 @@ use std::{
 };
 
 use futures_util::{Stream, StreamExt};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -22,42 +23,68 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use crate::telemetry::names;
 
-/// How long a new connection may say nothing.
-const FIRST_BYTES_WITHIN: Duration = Duration::from_secs(30);
+/// How long a new connection may take for what every client says first.
+const PREFACE_WITHIN: Duration = Duration::from_secs(30);
+/// HTTP/2's client preface, in bytes. Who has said it is asked by keepalive from then on.
+const PREFACE_BYTES: usize = 24;
+/// The pause after an accept that failed: descriptors that are used up do not come back at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The listener's connections, each with its place among `most`. One too many is closed at once.
-pub fn accept(listener: TcpListener, most: u32) -> impl Stream<Item = io::Result<Connection>> {
+/// The listener's connections, each with its place among `most`, closed after `lifetime` whatever is going on. One too
+/// many is closed at once.
+pub fn accept(listener: TcpListener, most: u32, lifetime: Duration) -> impl Stream<Item = io::Result<Connection>> {
     let places = Arc::new(Semaphore::new(most as usize));
     TcpListenerStream::new(listener).filter_map(move |stream| {
         let place = Arc::clone(&places).try_acquire_owned();
-        std::future::ready(match (stream, place) {
-            (Ok(stream), Ok(place)) => Some(Connection::new(stream, place)),
-            (Ok(_), Err(_)) => {
-                metrics::counter!(names::CONNECTIONS_REFUSED).increment(1);
-                None
+        async move {
+            match (stream, place) {
+                (Ok(stream), Ok(place)) => Some(Connection::new(stream, place, lifetime)),
+                (Ok(_), Err(_)) => {
+                    metrics::counter!(names::CONNECTIONS_REFUSED).increment(1);
+                    None
+                }
+                // Accepting goes on: an error here is of one connection, or passes (descriptors used up).
+                (Err(error), _) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                    None
+                }
             }
-            // Accepting goes on: an error here is of one connection, or passes (descriptors used up).
-            (Err(error), _) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                None
-            }
-        })
+        }
     })
+}
+
+/// Lets the process hold a descriptor for each connection, and files besides: the usual soft limit is 1,024.
+pub fn raise_descriptors(connections: u32) {
+    let wanted = 2 * u64::from(connections) + 1_024;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let possible = maximum.map_or(wanted, |most| most.min(wanted));
+    if current.is_some_and(|now| now < possible)
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(possible), maximum })
+    {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+    if possible < wanted {
+        tracing::warn!(possible, wanted, "few files may be open: raise the hard limit, or lower limits.connections");
+    }
 }
 
 /// A connection.
 pub struct Connection {
     stream: TcpStream,
-    silence: Option<Pin<Box<Sleep>>>,
+    /// Set until the preface is there: how many bytes came, and until when they must be all.
+    preface: Option<(usize, Pin<Box<Sleep>>)>,
+    end: Pin<Box<Sleep>>,
     _place: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit) -> io::Result<Self> {
+    fn new(stream: TcpStream, place: OwnedSemaphorePermit, lifetime: Duration) -> io::Result<Self> {
         // Answers are small and awaited: never held back to be merged.
         stream.set_nodelay(true)?;
         metrics::gauge!(names::CONNECTIONS).increment(1);
-        Ok(Self { stream, silence: Some(Box::pin(sleep(FIRST_BYTES_WITHIN))), _place: place })
+        let preface = Some((0, Box::pin(sleep(PREFACE_WITHIN))));
+        Ok(Self { stream, preface, end: Box::pin(sleep(lifetime)), _place: place })
     }
 }
 
@@ -77,13 +104,19 @@ impl Connected for Connection {
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if read.is_ready() {
-            self.silence = None;
-        } else if let Some(silence) = &mut self.silence
-            && silence.as_mut().poll(cx).is_ready()
-        {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the connection said nothing")));
+        let came = buf.filled().len() - before;
+        if let Some((heard, until)) = &mut self.preface {
+            *heard += came;
+            if *heard >= PREFACE_BYTES {
+                self.preface = None;
+            } else if read.is_pending() && until.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the connection said nothing")));
+            }
+        }
+        if read.is_pending() && self.end.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the connection is too old")));
         }
         read
     }

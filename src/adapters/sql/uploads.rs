@@ -244,7 +244,9 @@ pub(super) async fn abort(conn: &mut Conn, intent: Intent, event: Event, now: Ti
 }
 
 pub(super) async fn renew_leases(conn: &mut Conn, node: String, until: Time) -> Result<(), StoreError> {
-    diesel::update(uploads::table.filter(uploads::state.eq(RUNNING)).filter(uploads::node.eq(node)))
+    // Fenced ones too: their streams still run, and end by themselves with that answer.
+    let alive = uploads::state.eq(RUNNING).or(uploads::state.eq(FENCED));
+    diesel::update(uploads::table.filter(alive).filter(uploads::node.eq(node)))
         .set(uploads::lease_until.eq(until.0))
         .execute(conn)
         .await?;
