@@ -25,7 +25,7 @@ use crate::{
         listing::FileRef,
         media_type,
     },
-    ports::{BlobStream, Tap},
+    ports::{BlobError, BlobStream, Tap},
     telemetry::names,
 };
 
@@ -143,7 +143,12 @@ impl App {
                                 return Some((Ok(out), (stream, held, false)));
                             }
                         }
-                        Some(Err(error)) => return Some((Err(error.into()), (stream, None, true))),
+                        Some(Err(error)) => {
+                            if matches!(error, BlobError::Missing(_)) {
+                                app.record_corruption(file).await;
+                            }
+                            return Some((Err(error.into()), (stream, None, true)));
+                        }
                         None => {
                             let found = hash.lock().unwrap_or_else(PoisonError::into_inner).clone().finalize();
                             let last = if Sha256(found.into()) == expected {

@@ -29,6 +29,7 @@ pub(super) const BATCH: u64 = 1 << 20;
 /// Where a stream stands in its file.
 struct Reader {
     file: File,
+    key: BlobKey,
     at: u64,
     end: u64,
     tap: Option<Tap>,
@@ -56,7 +57,7 @@ pub(super) async fn open(
             // Only advice: a file system without it reads all the same.
             let _ = fadvise(&file, range.start, None, Advice::Sequential);
         }
-        Ok(Reader { file, at: range.start, end: range.end, tap }.batch())
+        Ok(Reader { file, key, at: range.start, end: range.end, tap }.batch())
     })
     .await?;
     let state = (first.chunks, Next::of(first.reader));
@@ -108,7 +109,9 @@ impl Reader {
             match self.chunk((last - self.at).min(CHUNK)) {
                 Ok(chunk) => chunks.push_back(Ok(chunk)),
                 Err(e) => {
-                    chunks.push_back(Err(BlobError::Unavailable(e)));
+                    // Bytes that a row names and the file has not will not come back by trying again.
+                    let ended = e.kind() == io::ErrorKind::UnexpectedEof;
+                    chunks.push_back(Err(if ended { BlobError::Missing(self.key) } else { BlobError::Unavailable(e) }));
                     return Batch { chunks, reader: None };
                 }
             }
