@@ -32,8 +32,10 @@ pub mod names {
     pub const DATABASE_GROUP: &str = "lhfile_database_group";
     /// A call of the blob store, in seconds. Label [`OP`].
     pub const BLOB_SECONDS: &str = "lhfile_blob_seconds";
-    /// Downloads that ended. Label [`OUTCOME`].
+    /// Downloads asked for. Label [`OUTCOME`].
     pub const DOWNLOADS: &str = "lhfile_downloads_total";
+    /// Downloads under way.
+    pub const DOWNLOADS_RUNNING: &str = "lhfile_downloads_running";
     /// Bytes sent by downloads.
     pub const DOWNLOAD_BYTES: &str = "lhfile_download_bytes_total";
     /// Calls that ended. Labels [`METHOD`], [`CODE`].
@@ -47,7 +49,7 @@ pub mod names {
     /// Stored bytes found damaged.
     pub const CORRUPT: &str = "lhfile_corrupt_total";
 
-    /// Label: `ok`, `refused`, `cancelled`, `failed`.
+    /// Label: how it went, e.g. `stored`, `refused`, `clean`, `started`.
     pub const OUTCOME: &str = "outcome";
     /// Label and field: the reason of a refusal, e.g. `INFECTED`; empty if there was none.
     pub const REASON: &str = "reason";
@@ -119,7 +121,8 @@ pub const METRICS: &[Metric] = {
         row(DATABASE_SECONDS, Histogram, &[OP], "Seconds of a call of the database."),
         row(DATABASE_GROUP, Histogram, &[], "Writes that shared one transaction, and so one fsync."),
         row(BLOB_SECONDS, Histogram, &[OP], "Seconds of a call of the store of bytes."),
-        row(DOWNLOADS, Counter, &[OUTCOME], "Downloads that ended, by outcome."),
+        row(DOWNLOADS, Counter, &[OUTCOME], "Downloads asked for, by outcome: started, or the reason of the refusal."),
+        row(DOWNLOADS_RUNNING, Gauge, &[], "Downloads under way."),
         row(DOWNLOAD_BYTES, Counter, &[], "Bytes sent by downloads."),
         row(RPCS, Counter, &[METHOD, CODE], "Calls that ended, by method and gRPC code."),
         row(RPC_SECONDS, Histogram, &[METHOD], "Seconds of a call, streams to their end."),

@@ -96,6 +96,7 @@ impl App {
         }
         let length = if limit == 0 { size - offset } else { limit.min(size - offset) };
         let range = offset..offset + length;
+        let pass = self.downloads.enter(&caller)?;
         let started = tokio::time::Instant::now();
         let chunks = if length == size {
             let hash = Arc::new(Mutex::new(sha2::Sha256::new()));
@@ -105,7 +106,9 @@ impl App {
             self.blobs.open(view.blob.key, range, None).await?.map(|chunk| Ok(chunk?)).boxed()
         };
         metrics::histogram!(names::BLOB_SECONDS, names::OP => "open").record(started.elapsed());
-        let chunks = chunks.inspect(|chunk| {
+        // The place is held as long as the bytes are on their way.
+        let chunks = chunks.inspect(move |chunk| {
+            let _held = &pass;
             if let Ok(chunk) = chunk {
                 metrics::counter!(names::DOWNLOAD_BYTES).increment(chunk.len() as u64);
             }

@@ -7,7 +7,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use gate::Most;
+
 use crate::ports::{BlobStore, Clock, ContentInspector, Ids, Scanner, Spool, Store};
+use crate::telemetry::names;
 
 mod antivirus_test;
 mod chats;
@@ -18,6 +21,7 @@ mod gate;
 mod health;
 mod library;
 mod recovery;
+mod repeat;
 mod scanning;
 mod seal;
 mod settings;
@@ -44,6 +48,10 @@ pub struct Limits {
     pub uploads_per_operator: u32,
     /// Uploads at once of all.
     pub uploads: u32,
+    /// Downloads at once of one visitor or operator: each holds a file and up to 2 MiB.
+    pub downloads_per_person: u32,
+    /// Downloads at once of all.
+    pub downloads: u32,
     /// Least bytes in [`Limits::progress_window`].
     pub progress_bytes: u64,
     /// Over which time progress is judged.
@@ -60,6 +68,8 @@ impl Default for Limits {
             uploads_per_visitor: 2,
             uploads_per_operator: 8,
             uploads: 4_096,
+            downloads_per_person: 64,
+            downloads: 1_024,
             progress_bytes: 30 * 1_024,
             progress_window: Duration::from_secs(30),
             reading: Duration::from_secs(15 * 60),
@@ -111,7 +121,8 @@ pub struct App {
     limits: Limits,
     settings: settings::Cache,
     scanning: Scanning,
-    gate: Arc<gate::Gate>,
+    uploads: Arc<gate::Gate>,
+    downloads: Arc<gate::Gate>,
     looks: tokio::sync::Semaphore,
     health: health::Board,
     tasks: TaskTracker,
@@ -131,7 +142,22 @@ impl App {
                 parts.limits.slot_wait,
             ),
             settings: settings::Cache::new(stored),
-            gate: gate::Gate::new(parts.limits),
+            uploads: gate::Gate::new(Most {
+                what: "uploads",
+                limit: "limit_uploads",
+                visitor: parts.limits.uploads_per_visitor,
+                operator: parts.limits.uploads_per_operator,
+                all: parts.limits.uploads,
+                gauge: names::UPLOADS_RUNNING,
+            }),
+            downloads: gate::Gate::new(Most {
+                what: "downloads",
+                limit: "limit_downloads",
+                visitor: parts.limits.downloads_per_person,
+                operator: parts.limits.downloads_per_person,
+                all: parts.limits.downloads,
+                gauge: names::DOWNLOADS_RUNNING,
+            }),
             looks: tokio::sync::Semaphore::new(LOOKS),
             health: health::Board::default(),
             store: parts.store,

@@ -153,6 +153,11 @@ impl Scanning {
         let started = tokio::time::Instant::now();
         let reply = self.scanner.scan(bytes, deadline(size)).await;
         self.give_back(slot, size, &reply);
+        if matches!(reply, Ok(ScanReply::Clean)) && self.scanner.version().await? != version {
+            // Other signatures than those that were proved may have said so: nobody knows which.
+            self.probe_now.notify_one();
+            return Err(crate::domain::admission::scanner_down().into());
+        }
         let outcome = match &reply {
             Ok(ScanReply::Clean) => "clean",
             Ok(ScanReply::Found { .. }) => "found",

@@ -92,7 +92,7 @@ impl App {
 
     /// Follows what other nodes store, and keeps the scanner fitted to it.
     pub(super) async fn watch_settings(&self) {
-        let mut fitted = None;
+        let (mut fitted, mut told) = (None, None);
         loop {
             match self.store.settings_version().await {
                 Ok(version) if version > self.settings.get().version => match self.store.load_settings().await {
@@ -109,7 +109,10 @@ impl App {
             if settings.antivirus_enabled && fitted != Some(wanted) {
                 match self.scanning.fit(settings.max_file_bytes.unsigned_abs()).await {
                     Ok(()) => fitted = Some(wanted),
-                    Err(error) => tracing::warn!(%error, "the scanner is not fitted to max_file_bytes yet"),
+                    Err(error) if std::mem::replace(&mut told, Some(wanted)) != Some(wanted) => {
+                        tracing::warn!(%error, "the scanner is not fitted to max_file_bytes yet; it is tried again");
+                    }
+                    Err(error) => tracing::debug!(%error, "the scanner is still not fitted to max_file_bytes"),
                 }
             }
             tokio::time::sleep(POLL_EVERY).await;

@@ -9,18 +9,16 @@ use std::sync::Arc;
 use super::{
     App, Error, UploadSource,
     draft::Draft,
-    staging::{End, Staging, Whole, blocking},
+    staging::{End, Whole, blocking},
 };
 use crate::{
     domain::{
-        BlobState, Caller, Chat, Event, EventKind, FileId, FileView, Kind, Reason, Refusal, Settings, Sha256, Verdict,
-        VerdictKind,
+        BlobState, Caller, Chat, Event, EventKind, FileView, Kind, Reason, Refusal, Settings, Verdict, VerdictKind,
         admission::{self, Accepted, Admitted, Cleared, Declared, Finding, Received, Target, UploadOptions},
-        listing::FileRef,
         media_type::{ArchiveLimits, Observed},
     },
     fault_point,
-    ports::{Begun, BytesAt, Commit, Committed, Intent, NewUpload, Spooled},
+    ports::{Before, Begun, BytesAt, Commit, Committed, Intent, NewUpload, Spooled},
     telemetry::names,
 };
 
@@ -30,7 +28,7 @@ pub const LEASE_SECS: i64 = 60;
 /// How an upload begins, seen from here: with a draft, whose guard is set from the moment that its row is there.
 enum Beginning {
     New(Draft, Intent),
-    Before { target: Target, uploaded_sha256: Sha256, file: FileId },
+    Before(Before),
 }
 
 impl App {
@@ -72,16 +70,21 @@ impl App {
         let chat = self.find_target(&declared.target).await?;
         let service =
             admission::Service { scanner_healthy: self.scanning.is_healthy(), room_bytes: self.spool.room_bytes() };
-        let target = declared.target.clone();
-        let admitted = match admission::admit(&caller, declared, chat.as_ref(), &settings, service) {
+        let admitted = match admission::admit(&caller, declared.clone(), chat.as_ref(), &settings, service) {
             Ok(admitted) => admitted,
-            Err(refusal) => return Err(self.record_refusal(&caller, &target, refusal).await),
+            Err(refusal) => {
+                // The answer may only have been lost, and things be different since.
+                return match self.find_before(&caller, &declared, &refusal).await? {
+                    Some(before) => self.repeat(&caller, &declared, before, source.as_mut()).await,
+                    None => Err(self.record_refusal(&caller, &declared.target, refusal).await),
+                };
+            }
         };
-        let pass = self.gate.enter(&caller)?;
+        let pass = self.uploads.enter(&caller)?;
         let (mut draft, intent) = match self.begin(&caller, admitted.declared()).await? {
             Beginning::New(draft, intent) => (draft, intent),
-            Beginning::Before { target, uploaded_sha256, file } => {
-                return self.repeat(&caller, &admitted, &target, uploaded_sha256, file, source.as_mut()).await;
+            Beginning::Before(before) => {
+                return self.repeat(&caller, admitted.declared(), before, source.as_mut()).await;
             }
         };
         fault_point!("U3");
@@ -140,37 +143,10 @@ impl App {
             let target = new.target.clone();
             Ok::<_, Error>(match app.store.begin_upload(new).await? {
                 Begun::Started(intent) => Beginning::New(Draft::new(&app, intent, &caller, target), intent),
-                Begun::Before { target, uploaded_sha256, file } => Beginning::Before { target, uploaded_sha256, file },
+                Begun::Before(before) => Beginning::Before(before),
             })
         });
         work.await.map_err(|e| Error::from(std::io::Error::other(e)))?
-    }
-
-    /// The same person sent this request id before, with success: the bytes are read, compared and not kept.
-    async fn repeat(
-        &self,
-        caller: &Caller,
-        admitted: &Admitted,
-        target: &Target,
-        uploaded: Sha256,
-        file: FileId,
-        source: &mut dyn UploadSource,
-    ) -> Result<FileView, Error> {
-        if admitted.declared().target != *target {
-            return Err(Reason::RequestIdReused.into());
-        }
-        let mut staging = Staging::nowhere();
-        let (commit_size, commit_sha256) = match staging.receive(source, admitted.max_bytes(), &self.limits).await? {
-            End::Commit { size, sha256 } => (size, sha256),
-            End::Abandoned => return Err(no_commit().into()),
-        };
-        let (size, sha256) = staging.digest().await?;
-        admission::complete(admitted, &Received { size, sha256, commit_size, commit_sha256 })?;
-        if sha256 != uploaded {
-            return Err(Reason::RequestIdReused.into());
-        }
-        let view = self.store.find_file(FileRef::Id(file), caller).await?;
-        Ok(crate::domain::access::see(caller, view.as_ref(), &self.settings())?.clone())
     }
 
     /// Checks 10 to 16. Answers the file, and whether the spooled bytes became the store's.
@@ -184,7 +160,7 @@ impl App {
     ) -> Result<(FileView, bool), Error> {
         let settings = self.settings();
         let admitted = admitted.under(&caller, &settings);
-        admission::complete(&admitted, &received)?;
+        admission::complete(admitted.declared(), &received)?;
         let observed = {
             let limits = admitted.scan_due().then(|| self.archive_limits());
             self.inspect(&whole.spooled, limits).await?
@@ -321,7 +297,7 @@ async fn sync_unless_shared(shared: Option<i64>, spooled: &Arc<dyn Spooled>) -> 
     blocking(move || spooled.sync()).await
 }
 
-fn no_commit() -> Refusal {
+pub(super) fn no_commit() -> Refusal {
     Refusal::new(Reason::BadStream).because("the stream ended without a commit message: nothing was stored")
 }
 

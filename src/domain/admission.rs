@@ -231,8 +231,7 @@ pub struct Received {
 }
 
 /// Check 10: what was declared holds, and there is something.
-pub fn complete(admitted: &Admitted, received: &Received) -> Result<(), Refusal> {
-    let declared = admitted.declared();
+pub fn complete(declared: &Declared, received: &Received) -> Result<(), Refusal> {
     for size in [declared.size, received.commit_size].into_iter().flatten() {
         if size != received.size {
             return Err(Refusal::new(Reason::SizeMismatch)
@@ -274,7 +273,7 @@ impl Accepted {
 /// Checks 10 to 12: declared size and hash hold, the content agrees with the extension, an image is not a flood.
 /// What is wrong with an archive counts only where a scan is due: [`clear`] judges it with the verdict.
 pub fn accept(admitted: Admitted, received: Received, observed: Observed) -> Result<Accepted, Refusal> {
-    complete(&admitted, &received)?;
+    complete(&admitted.declared, &received)?;
     media_type::agrees(admitted.extension.as_str(), &observed).map_err(|d: Disagreement| {
         Refusal::new(Reason::TypeMismatch).because(d.to_string()).with("extension", &admitted.extension)
     })?;

@@ -133,3 +133,5 @@ pub struct FileView {
 
 /// Most chats named in one file's answer.
 pub const MAX_CHATS_SHOWN: usize = 500;
+/// Most chats named with each file of a list: a page of 500 files stays below what clients take as one message.
+pub const MAX_CHATS_LISTED: usize = 20;

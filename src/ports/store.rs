@@ -102,14 +102,18 @@ pub enum Begun {
     /// The intent is durable. An older stream with the same request id is fenced.
     Started(Intent),
     /// The same person uploaded with the same request id within 24 h, and it succeeded.
-    Before {
-        /// To where.
-        target: Target,
-        /// The hash of the bytes as sent.
-        uploaded_sha256: Sha256,
-        /// What came of it.
-        file: FileId,
-    },
+    Before(Before),
+}
+
+/// An upload that ended with success under a request id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Before {
+    /// To where.
+    pub target: Target,
+    /// The hash of the bytes as sent.
+    pub uploaded_sha256: Sha256,
+    /// What came of it.
+    pub file: FileId,
 }
 
 /// How long a request id is remembered, in seconds.
@@ -161,6 +165,13 @@ pub enum Committed {
 pub trait UploadStore: Send + Sync + 'static {
     /// Writes the intent. Fences an older running one with the same person and request id.
     async fn begin_upload(&self, new: NewUpload) -> Result<Begun, Stop>;
+    /// What this person's upload with this request id became, if it succeeded within 24 h.
+    async fn find_before(
+        &self,
+        person: &Person,
+        request_id: &RequestId,
+        now: Time,
+    ) -> Result<Option<Before>, StoreError>;
     /// The moment it happens: the chat judged again ([`crate::domain::admission::judge_again`]), blob, file READY,
     /// attachment to the home chat, event, the intent ended. `FENCED` if the intent is not there any more.
     async fn commit_upload(&self, commit: Commit) -> Result<Committed, Stop>;

@@ -1,13 +1,6 @@
 -- The first schema. Times are microseconds since 1970 (BIGINT), ids and hashes are bytes, enums are names.
 -- Each index says which query it is for; the plans are asserted in src/adapters/sql/tests/plans.rs.
 
--- What this database is. The store's id is written into the blob store's root too: the two belong together.
-CREATE TABLE meta (
-    key TEXT NOT NULL PRIMARY KEY,
-    value TEXT NOT NULL
-) WITHOUT ROWID;
-INSERT INTO meta (key, value) VALUES ('store_id', lower(hex(randomblob(16))));
-
 -- The bytes of one content. sha256 is not unique: an upload that meets a blob on its way out gets one of its own.
 CREATE TABLE blobs (
     id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,

@@ -305,7 +305,9 @@ async fn delete_facts(conn: &mut Conn, view: Option<&FileView>, caller: &Caller)
         .filter(chat_table::id.eq(home))
         .filter(chat_table::deleted.eq(false))
         .filter(chat_table::owner.eq(own));
-    let owns_home_chat: bool = diesel::select(exists(owned)).get_result(conn).await?;
+    let owned: bool = diesel::select(exists(owned)).get_result(conn).await?;
+    let home = view.and_then(|v| v.file.home_chat.as_ref());
+    let owns_home_chat = owned && home.is_some_and(|chat| caller.within_ceiling(chat));
     let foreign = attachments::table
         .inner_join(chat_table::table)
         .filter(attachments::file_number.eq(number))

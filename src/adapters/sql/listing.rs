@@ -18,7 +18,7 @@ use super::{
 use crate::{
     domain::{
         Caller, Chat, ChatSet, File, FileView,
-        file::MAX_CHATS_SHOWN,
+        file::MAX_CHATS_LISTED,
         listing::{FileQuery, MAX_EXAMINED, PAGE_SIZES, Page, Place},
     },
     ports::StoreError,
@@ -108,8 +108,8 @@ async fn load(conn: &mut Conn, spots: &[Place], caller: &Caller) -> Result<Vec<F
         let file = File::try_from(file)?;
         let mut chats = chats.remove(&file.number).unwrap_or_default();
         chats.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-        let chats_truncated = chats.len() > MAX_CHATS_SHOWN;
-        chats.truncate(MAX_CHATS_SHOWN);
+        let chats_truncated = chats.len() > MAX_CHATS_LISTED;
+        chats.truncate(MAX_CHATS_LISTED);
         views.insert(file.number, FileView { file, blob: blob.try_into()?, chats, chats_truncated });
     }
     Ok(numbers.iter().filter_map(|number| views.remove(number)).collect())
@@ -136,7 +136,7 @@ fn visible_chats(numbers: &[i64], caller: &Caller) -> Statement {
         // Everything is shown, so the first ones are known before they are joined: a file attached to a million chats
         // costs no more than one attached to a few.
         s.sql("(SELECT number, (SELECT o.chat_id FROM attachments o WHERE o.file_number = files.number ");
-        s.sql("ORDER BY o.chat_id LIMIT 1 OFFSET ").int(MAX_CHATS_SHOWN as i64);
+        s.sql("ORDER BY o.chat_id LIMIT 1 OFFSET ").int(MAX_CHATS_LISTED as i64);
         s.sql(") AS last FROM files WHERE number IN ").ints(numbers.iter().copied());
         s.sql(") p CROSS JOIN attachments a CROSS JOIN chats c WHERE a.file_number = p.number ");
         s.sql("AND a.chat_id <= COALESCE(p.last, ").text(&"~".repeat(65)).sql(")");
@@ -155,6 +155,6 @@ fn visible_chats(numbers: &[i64], caller: &Caller) -> Statement {
     if let ChatSet::Only(ids) = ceiling {
         s.sql(" AND a.chat_id IN ").texts(ids.iter().map(|id| id.as_str()));
     }
-    s.sql(") shown WHERE place <= ").int(MAX_CHATS_SHOWN as i64 + 1);
+    s.sql(") shown WHERE place <= ").int(MAX_CHATS_LISTED as i64 + 1);
     s
 }

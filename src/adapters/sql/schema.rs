@@ -3,13 +3,6 @@
 //! Not here: the tables themselves with their indexes (`migrations/`). Both change together.
 
 diesel::table! {
-    meta (key) {
-        key -> Text,
-        value -> Text,
-    }
-}
-
-diesel::table! {
     blobs (id) {
         id -> BigInt,
         key -> Binary,

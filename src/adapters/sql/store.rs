@@ -10,14 +10,15 @@ use futures_util::FutureExt;
 use super::{SqliteStore, chats, events, files, listing, settings, uploads};
 use crate::{
     domain::{
-        Actor, Blob, BlobKey, Caller, Chat, ChatId, Event, FileView, Refusal, Settings, Sha256, Time, Verdict,
+        Actor, Blob, BlobKey, Caller, Chat, ChatId, Event, FileView, Person, Refusal, RequestId, Settings, Sha256,
+        Time, Verdict,
         access::Deletion,
         listing::{FileQuery, FileRef, Page},
         settings::SettingValue,
     },
     ports::{
-        AttachTo, Begun, ChatDeleted, ChatQuery, ChatStore, ChatTold, Commit, Committed, FileChange, FileStore, Intent,
-        NewUpload, SettingsStore, Stop, Store, StoreError, StoredSettings, UploadStore,
+        AttachTo, Before, Begun, ChatDeleted, ChatQuery, ChatStore, ChatTold, Commit, Committed, FileChange, FileStore,
+        Intent, NewUpload, SettingsStore, Stop, Store, StoreError, StoredSettings, UploadStore,
     },
 };
 
@@ -35,6 +36,16 @@ macro_rules! timed {
 impl UploadStore for SqliteStore {
     async fn begin_upload(&self, new: NewUpload) -> Result<Begun, Stop> {
         timed!(self.write, "begin_upload", |conn| uploads::begin(conn, new))
+    }
+
+    async fn find_before(
+        &self,
+        person: &Person,
+        request_id: &RequestId,
+        now: Time,
+    ) -> Result<Option<Before>, StoreError> {
+        let (person, request_id) = (person.clone(), request_id.clone());
+        timed!(self.read, "find_before", |conn| uploads::find_before(conn, person, request_id, now))
     }
 
     async fn commit_upload(&self, commit: Commit) -> Result<Committed, Stop> {

@@ -151,7 +151,7 @@ impl World {
     async fn started(&self, caller: &Caller, upload: &Upload) -> Intent {
         match self.begin(caller, upload).await.expect("begins") {
             Begun::Started(intent) => intent,
-            Begun::Before { .. } => panic!("uploaded before"),
+            Begun::Before(_) => panic!("uploaded before"),
         }
     }
 

@@ -12,11 +12,11 @@ use super::{
 };
 use crate::{
     domain::{
-        Actor, Blob, BlobKey, BlobState, Event, EventKind, FileId, FileView, Reason, Sha256, Time, Verdict,
-        VerdictKind,
+        Actor, Blob, BlobKey, BlobState, Event, EventKind, FileId, FileView, Person, Reason, RequestId, Sha256, Time,
+        Verdict, VerdictKind,
         admission::{self, Target},
     },
-    ports::{Begun, BytesAt, Commit, Committed, Intent, NewUpload, REQUEST_ID_SECS, Stop, StoreError},
+    ports::{Before, Begun, BytesAt, Commit, Committed, Intent, NewUpload, REQUEST_ID_SECS, Stop, StoreError},
 };
 
 /// The intent may still be committed.
@@ -53,7 +53,12 @@ struct Remembered {
 }
 
 impl Remembered {
-    fn into_begun(self) -> Result<Begun, StoreError> {
+    /// Ended with success, and not yet forgotten.
+    fn counts(&self, now: Time) -> bool {
+        self.state == DONE && now < Time(self.ended_at.unwrap_or_default()).plus_secs(REQUEST_ID_SECS)
+    }
+
+    fn into_before(self) -> Result<Before, StoreError> {
         let Self { id, target_chat_id, uploaded_sha256, file_id, .. } = self;
         let target = match target_chat_id {
             Some(chat) => Target::Chat(chat.parse().map_err(|_| corrupt("uploads", "target_chat_id", id))?),
@@ -61,7 +66,7 @@ impl Remembered {
         };
         let sha = uploaded_sha256.unwrap_or_default();
         let file = file_id.unwrap_or_default();
-        Ok(Begun::Before {
+        Ok(Before {
             target,
             uploaded_sha256: Sha256(rows::bytes("uploads", "uploaded_sha256", id, &sha)?),
             file: FileId(rows::bytes("uploads", "file_id", id, &file)?),
@@ -69,23 +74,37 @@ impl Remembered {
     }
 }
 
+async fn find_remembered(
+    conn: &mut Conn,
+    person: &Person,
+    request_id: &RequestId,
+) -> Result<Option<Remembered>, StoreError> {
+    Ok(uploads::table
+        .filter(uploads::person_kind.eq(rows::kind_name(person.kind())))
+        .filter(uploads::person_id.eq(person.id()))
+        .filter(uploads::request_id.eq(request_id.as_str()))
+        .select(Remembered::as_select())
+        .first(conn)
+        .await
+        .optional()?)
+}
+
+pub(super) async fn find_before(
+    conn: &mut Conn,
+    person: Person,
+    request_id: RequestId,
+    now: Time,
+) -> Result<Option<Before>, StoreError> {
+    let row = find_remembered(conn, &person, &request_id).await?;
+    row.filter(|row| row.counts(now)).map(Remembered::into_before).transpose()
+}
+
 pub(super) async fn begin(conn: &mut Conn, new: NewUpload) -> Result<Begun, Stop> {
     let person_kind = rows::kind_name(new.person.kind());
     if let Some(request_id) = &new.request_id {
-        let before: Option<Remembered> = uploads::table
-            .filter(uploads::person_kind.eq(person_kind))
-            .filter(uploads::person_id.eq(new.person.id()))
-            .filter(uploads::request_id.eq(request_id.as_str()))
-            .select(Remembered::as_select())
-            .first(conn)
-            .await
-            .optional()?;
-        match before {
+        match find_remembered(conn, &new.person, request_id).await? {
+            Some(row) if row.counts(new.now) => return Ok(Begun::Before(row.into_before()?)),
             Some(row) if row.state == DONE => {
-                let at = Time(row.ended_at.unwrap_or_default());
-                if new.now < at.plus_secs(REQUEST_ID_SECS) {
-                    return Ok(row.into_begun()?);
-                }
                 diesel::delete(uploads::table.find(row.id)).execute(conn).await?;
             }
             Some(row) => {

@@ -125,6 +125,9 @@ impl ManagedClamd {
     }
 }
 
+/// How long a question waits for a restart on purpose; with real signatures one takes half a minute.
+const STARTS_WITHIN: Duration = Duration::from_secs(90);
+
 /// A scan that waited longer for clamd to start was not given its whole time.
 const STARTING_UNSEEN: Duration = Duration::from_secs(1);
 
@@ -167,11 +170,9 @@ impl Scanner for ManagedClamd {
     /// The signatures are a digest of the files that were loaded, after the official number if there is one. Ask
     /// before a scan: then a verdict is never taken for that of signatures newer than it.
     async fn version(&self) -> Result<EngineVersion, ScanError> {
-        let set = match (self.phase(), self.status.borrow().signatures.clone()) {
-            (Phase::Down(reason), _) => return Err(down(&reason)),
-            (Phase::Ready, Some(set)) => set,
-            _ => return Err(down("it is still starting")),
-        };
+        // A restart on purpose (other limits, other signatures) is waited for: it is no reason to call it down.
+        let status = self.ready(Instant::now() + STARTS_WITHIN).await?;
+        let Some(set) = status.signatures else { return Err(down("it has no signatures")) };
         let line = clamd::version(&self.address).await?;
         let told = engine_version(&line);
         let number = line.split('/').nth(1).map(|n| format!("{n}+")).unwrap_or_default();

@@ -5,7 +5,7 @@
 use super::*;
 use crate::{
     domain::{Event, EventKind, Reason},
-    ports::REQUEST_ID_SECS,
+    ports::{Before, REQUEST_ID_SECS},
 };
 
 #[tokio::test]
@@ -32,7 +32,8 @@ async fn the_same_request_id_gets_the_same_file_for_24_hours_and_for_its_person_
     let caller = operator("17", &[], &[]);
     let upload = Upload { request_id: Some("r1".into()), ..Upload::to(Target::Library) };
     let view = w.upload(&caller, &upload).await;
-    let Begun::Before { target, uploaded_sha256, file } = w.begin(&caller, &upload).await.expect("begins") else {
+    let Begun::Before(Before { target, uploaded_sha256, file }) = w.begin(&caller, &upload).await.expect("begins")
+    else {
         panic!("forgotten");
     };
     assert_eq!((target, uploaded_sha256, file), (Target::Library, sha(0), view.file.id));
@@ -60,7 +61,7 @@ async fn a_newer_stream_with_the_same_request_id_fences_the_older() {
     w.store.abort_upload(newer, event, later).await.expect("a file that happened is not aborted");
     assert!(w.store.list_dead_uploads(None, later, 10).await.expect("lists").is_empty());
     assert_eq!(w.events(), ["FILE_UPLOADED", "UPLOAD_ABANDONED"]);
-    assert!(matches!(w.begin(&caller, &upload).await.expect("begins"), Begun::Before { .. }));
+    assert!(matches!(w.begin(&caller, &upload).await.expect("begins"), Begun::Before(_)));
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ fn what_was_declared_must_hold_in_the_order_size_content_hash() {
         let declared = Declared { size, sha256, ..to_chat("a.pdf") };
         let admitted = admitted(&visitor(), declared, &Settings::default());
         let received = Received { size: arrived, sha256: SHA, commit_size, commit_sha256 };
-        assert_eq!(reason(complete(&admitted, &received)), expected, "{size:?} {commit_size:?} {arrived}");
+        assert_eq!(reason(complete(admitted.declared(), &received)), expected, "{size:?} {commit_size:?} {arrived}");
         let observed = Observed::plain(Format::Pdf);
         assert_eq!(reason(accept(admitted, received, observed)), expected, "accept asks the same");
     }
@@ -43,7 +43,7 @@ fn what_was_declared_must_hold_in_the_order_size_content_hash() {
 #[test]
 fn a_size_mismatch_tells_both_sizes() {
     let admitted = admitted(&visitor(), to_chat("a.pdf"), &Settings::default());
-    let refusal = complete(&admitted, &received(5)).expect_err("1 MiB was declared");
+    let refusal = complete(admitted.declared(), &received(5)).expect_err("1 MiB was declared");
     assert_eq!((refusal.get("declared_bytes"), refusal.get("received_bytes")), (Some("1048576"), Some("5")));
 }
 
