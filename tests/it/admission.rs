@@ -272,3 +272,31 @@ async fn refusals_follow_the_order_of_the_checks() {
         upload.refused_by(&Visitor::of_chat(chat), code, reason).await;
     }
 }
+
+#[tokio::test]
+async fn upload_options_tell_what_an_upload_would_be_told() {
+    use crate::harness::{
+        Caller,
+        calls::request,
+        pb::{GetUploadOptionsRequest, get_upload_options_request::Target},
+    };
+    async fn options(caller: &impl Caller, chat: &str) -> Result<(bool, Vec<String>, usize, i64), tonic::Status> {
+        let target = Some(Target::ChatId(chat.to_owned()));
+        let asked = request(caller, GetUploadOptionsRequest { target });
+        let told = shared().await.files().get_upload_options(asked).await?.into_inner();
+        Ok((told.allowed, told.reasons, told.extensions.len(), told.max_file_bytes))
+    }
+    let node = shared().await;
+    let open = node.new_chat().await;
+    node.put_chat_as("options-closed", ChatStatus::Closed, |_| {}).await;
+    let visitor = options(&Visitor::of_chat(&open), &open).await.expect("its own chat");
+    assert_eq!(visitor, (true, vec![], 10, MAX_FILE_BYTES));
+    let operator = options(&Operator::new(), &open).await.expect("it may see all chats");
+    assert_eq!(operator, (true, vec![], 20, MAX_FILE_BYTES));
+    let closed = options(&Visitor::of_chat("options-closed"), "options-closed").await.expect("its own chat");
+    assert_eq!((closed.0, closed.1), (false, vec!["CHAT_CLOSED".to_owned()]));
+    let lacking = options(&Operator::with(&[]), &open).await.expect("any caller may ask");
+    assert_eq!((lacking.0, lacking.1, lacking.2), (false, vec!["MISSING_PERMISSION".to_owned()], 0));
+    let foreign = options(&Visitor::of_chat(&open), "options-closed").await;
+    assert_refused(foreign, Code::NotFound, "NOT_FOUND");
+}

@@ -205,3 +205,20 @@ async fn what_follows_the_commit_is_not_read() {
     let files = node.chat_files(&chat, &Operator::new()).await.expect("known");
     assert_eq!(files.iter().map(|f| f.size_bytes).collect::<Vec<_>>(), [500]);
 }
+
+#[tokio::test]
+async fn refused_sender_that_goes_on_sending_still_reads_its_refusal() {
+    let node = shared().await;
+    let chat = node.new_chat().await;
+    let target = Some(Target::ChatId(chat.clone()));
+    let mut upload = Rude::open(node, &Operator::new()).await;
+    let bad = UploadHeader { display_name: "a.exe".to_owned(), target, ..UploadHeader::default() };
+    upload.send(&header(bad)).await;
+    let piece = samples::text(MIB, "drained");
+    for _ in 0..24 {
+        upload.send(&chunk(piece.clone())).await;
+    }
+    upload.half_close();
+    assert_eq!(upload.answer().await, Some((Code::InvalidArgument as i32, "TYPE_NOT_ALLOWED".to_owned())));
+    node.assert_no_trace(&chat, &piece).await;
+}

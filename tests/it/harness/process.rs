@@ -58,16 +58,11 @@ pub fn wait_for_end(child: &mut Child, at_most: Duration) -> bool {
     }
 }
 
-/// Peak of the resident memory of a process, in bytes, since its start or the last [`forget_peak`].
+/// Peak of the resident memory of a process, in bytes, since its start.
 pub fn peak_memory(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let line = status.lines().find(|l| l.starts_with("VmHWM:")).expect("Linux tells it");
     line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number") * 1024
-}
-
-/// Makes the peak start again at what is used now.
-pub fn forget_peak(pid: u32) {
-    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("our own child");
 }
 
 /// Children of a process whose command is `name`.
