@@ -15,6 +15,7 @@ mod harness;
 mod kill;
 mod leaving;
 mod limits;
+mod matrix;
 mod memory;
 mod orderly;
 mod request_id;
