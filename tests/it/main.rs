@@ -17,6 +17,7 @@ mod leaving;
 mod limits;
 mod matrix;
 mod memory;
+mod not_found;
 mod orderly;
 mod request_id;
 mod roundtrip;
