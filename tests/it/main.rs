@@ -15,6 +15,7 @@ mod harness;
 mod kill;
 mod leaving;
 mod limits;
+mod lists;
 mod matrix;
 mod memory;
 mod not_found;
