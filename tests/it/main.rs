@@ -26,3 +26,4 @@ mod scanner_faults;
 mod stream;
 mod switches;
 mod telling;
+mod threats;
