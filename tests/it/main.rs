@@ -23,6 +23,7 @@ mod orderly;
 mod request_id;
 mod roundtrip;
 mod scanner_faults;
+mod settings;
 mod stream;
 mod switches;
 mod telling;
