@@ -11,6 +11,7 @@
 mod admission;
 mod antivirus;
 mod content;
+mod foreign;
 mod harness;
 mod kill;
 mod leaving;
