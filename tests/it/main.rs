@@ -10,6 +10,7 @@
 
 mod admission;
 mod antivirus;
+mod cli;
 mod content;
 mod foreign;
 mod harness;
