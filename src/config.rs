@@ -27,8 +27,8 @@ pub const DEFAULTS: &str = include_str!("../examples/lhfile.toml");
 
 /// Before each variable of the environment.
 const PREFIX: &str = "LHFILE_";
-/// Variables with our prefix that belong to the command line.
-const NOT_CONFIG: &[&str] = &["ADDR", "TOKEN", "ACT_AS", "CONFIG"];
+/// Variables with our prefix that belong to the command line, to make, or to the tests.
+const NOT_CONFIG: &[&str] = &["ADDR", "TOKEN", "ACT_AS", "CONFIG", "CACHE", "BLESS", "FAULT_POINT", "FAULT_MARKER"];
 
 /// The process's configuration. Every key is explained in `examples/lhfile.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -2,7 +2,11 @@
 //!
 //! Not here: which telling wins (`domain/chat.rs`).
 
-use super::{App, Error};
+use super::{
+    App, Error,
+    library::digest,
+    seal::{Fields, Purpose, Reader},
+};
 use crate::{
     domain::{Caller, Chat, ChatId, ChatSet, ChatStatus, OperatorId, Reason, Refusal},
     ports::{ChatDeleted, ChatQuery, ChatTold},
@@ -46,9 +50,11 @@ impl App {
         limit: u32,
         token: &str,
     ) -> Result<ChatPage, Error> {
+        // As for files: a page token belongs to this list, person and filter, and to no other.
+        let bound = digest(&format!("chats\0{}\0{status:?}\0{owner:?}", caller.person));
         let after = match token {
             "" => None,
-            token => Some(token.parse().map_err(|_| Refusal::new(Reason::BadPageToken))?),
+            token => Some(self.open_chat(token, &bound).ok_or(Refusal::new(Reason::BadPageToken))?),
         };
         let scope = match (&caller.chats, caller.ceiling.as_ref().map(|c| &c.chats)) {
             (ChatSet::All, None | Some(ChatSet::All)) => None,
@@ -61,10 +67,20 @@ impl App {
         };
         let chats = self.store.list_chats(ChatQuery { status, owner, scope, after, limit }).await?;
         let next_token = match chats.last() {
-            Some(last) if chats.len() == limit as usize => last.id.to_string(),
+            Some(last) if chats.len() == limit as usize => {
+                let fields = Fields::default().field(&bound).field(last.id.as_str().as_bytes());
+                self.secrets.seal(Purpose::Page, &fields.done())
+            }
             Some(_) | None => String::new(),
         };
         Ok(ChatPage { chats, next_token })
+    }
+
+    fn open_chat(&self, token: &str, bound: &[u8]) -> Option<ChatId> {
+        let payload = self.secrets.open(Purpose::Page, token)?;
+        let mut fields = Reader(&payload);
+        (fields.field()? == bound).then_some(())?;
+        fields.text()?.parse().ok()
     }
 
     /// Deletes a chat with the files that are nowhere else.

@@ -174,7 +174,8 @@ impl App {
     }
 }
 
-fn digest(text: &str) -> Vec<u8> {
+/// What binds a page token to its list, in 16 bytes.
+pub(super) fn digest(text: &str) -> Vec<u8> {
     use sha2::Digest;
     sha2::Sha256::digest(text.as_bytes())[..16].to_vec()
 }

@@ -47,7 +47,8 @@ impl FromStr for MessageCode {
                 Some(hash) => (hash, true),
                 None => (rest, false),
             };
-            let digits = number.bytes().all(|b| b.is_ascii_digit());
+            // One file has one code: no sign, no leading zero.
+            let digits = number.bytes().all(|b| b.is_ascii_digit()) && !number.starts_with('0');
             Some(Self {
                 number: digits.then(|| number.parse().ok())??,
                 hash: CodeHash(HEXLOWER.decode(hash.as_bytes()).ok()?.try_into().ok()?),
@@ -72,8 +73,15 @@ mod tests {
 
     #[test]
     fn a_broken_code_is_not_found() {
-        for bad in ["", "[file=]", "[file=1]", "[file=+1_5a]", "[file=1_zz]", "file=1_00000000000000000000000000000000"]
-        {
+        for bad in [
+            "",
+            "[file=]",
+            "[file=1]",
+            "[file=+1_5a]",
+            "[file=1_zz]",
+            "[file=01_00000000000000000000000000000000]",
+            "file=1_00000000000000000000000000000000",
+        ] {
             assert_eq!(bad.parse::<MessageCode>(), Err(Refusal::not_found()), "{bad}");
         }
     }

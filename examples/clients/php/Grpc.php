@@ -33,6 +33,9 @@ final class Unreachable extends \RuntimeException
 
 final class Grpc
 {
+    /** CURL_READFUNC_ABORT, which PHP does not name: ends the transfer. */
+    private const ENOUGH = 0x10000000;
+
     public function __construct(private string $addr, private string $token)
     {
     }
@@ -57,7 +60,10 @@ final class Grpc
             CURLOPT_UPLOAD => true,
             CURLOPT_HTTPHEADER => ['content-type: application/grpc', 'te: trailers', 'expect:',
                 ...($this->token === '' ? [] : ["authorization: Bearer {$this->token}"])],
-            CURLOPT_READFUNCTION => function ($curl, $file, int $most) use ($requests, &$unsent, &$failure): string {
+            CURLOPT_READFUNCTION => function ($curl, $file, int $most) use ($requests, &$unsent, &$failure, &$trailers): string|int {
+                if (isset($trailers['grpc-status'])) {
+                    return self::ENOUGH; // the answer is there before our end: a refusal, so the rest is not wanted
+                }
                 try {
                     while ($unsent === '' && $requests->valid()) {
                         $message = $requests->current()->serializeToString();
@@ -94,6 +100,12 @@ final class Grpc
                 [$name, $value] = array_pad(explode(':', $line, 2), 2, '');
                 $trailers[strtolower($name)] = trim($value);
                 return strlen($line);
+            },
+            // libcurl 7.88 does not see by itself that an answer which came early is complete, and waits for the
+            // server's next ping.
+            CURLOPT_NOPROGRESS => false,
+            CURLOPT_PROGRESSFUNCTION => function () use (&$trailers): int {
+                return isset($trailers['grpc-status']) ? 1 : 0;
             },
         ]);
         curl_exec($curl);

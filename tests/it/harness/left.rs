@@ -1,0 +1,186 @@
+//! Eyes for what is left: the files in the data folder and the rows in its database, read beside the server.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use diesel::{Connection as _, QueryableByName, RunQueryDsl as _, sql_query, sql_types, sqlite::SqliteConnection};
+
+use super::{Node, samples};
+
+/// How long the server may take to tidy up.
+pub const TIDY: Duration = Duration::from_secs(10);
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = sql_types::BigInt)]
+    n: i64,
+}
+
+#[derive(QueryableByName)]
+struct Text {
+    #[diesel(sql_type = sql_types::Nullable<sql_types::Text>)]
+    t: Option<String>,
+}
+
+impl Node {
+    /// The database's file: the one in the data folder that begins as SQLite's do.
+    pub fn database(&self) -> PathBuf {
+        let mut found = fs::read_dir(self.data()).expect("the data folder").flatten().map(|e| e.path());
+        found
+            .find(|p| fs::read(p).is_ok_and(|bytes| bytes.starts_with(b"SQLite format 3\0")))
+            .expect("a database in the data folder")
+    }
+
+    fn connect(&self) -> SqliteConnection {
+        let url = format!("file:{}?mode=ro", self.database().display());
+        let mut connection = SqliteConnection::establish(&url).expect("it can be read beside the server");
+        sql_query("PRAGMA busy_timeout = 5000").execute(&mut connection).expect("a pragma");
+        connection
+    }
+
+    /// The number that a query names `n`.
+    pub fn number(&self, sql: &str) -> i64 {
+        let rows: Vec<Number> = sql_query(sql).load(&mut self.connect()).unwrap_or_else(|e| panic!("{sql}: {e}"));
+        rows.first().map_or(0, |row| row.n)
+    }
+
+    /// The texts that a query names `t`, one a row.
+    pub fn texts(&self, sql: &str) -> Vec<String> {
+        let rows: Vec<Text> = sql_query(sql).load(&mut self.connect()).unwrap_or_else(|e| panic!("{sql}: {e}"));
+        rows.into_iter().map(|row| row.t.unwrap_or_default()).collect()
+    }
+
+    /// Everything that lies in the spool.
+    pub fn spooled(&self) -> Vec<PathBuf> {
+        files_in(&self.data().join("spool"))
+    }
+
+    /// Everything that lies in the store.
+    pub fn stored(&self) -> Vec<PathBuf> {
+        files_in(&self.data().join("blobs"))
+    }
+
+    /// Everything that a server left for which nothing is under way, and which took no file.
+    pub fn find_leftovers(&self) -> Vec<String> {
+        let mut left = self.find_inconsistencies();
+        for table in ["files", "attachments"] {
+            let n = self.number(&format!("SELECT count(*) AS n FROM {table}"));
+            if n > 0 {
+                left.push(format!("{n} rows in {table}"));
+            }
+        }
+        let blobs = self.number("SELECT count(*) AS n FROM blobs");
+        if blobs > 0 {
+            left.push(format!("{blobs} rows in blobs"));
+        }
+        left
+    }
+
+    /// Bytes without a row, rows without bytes, uploads that never end: nothing of it may stay when nothing is under
+    /// way.
+    pub fn find_inconsistencies(&self) -> Vec<String> {
+        let mut left: Vec<String> = self.spooled().iter().map(|p| format!("in the spool: {}", p.display())).collect();
+        let running = self.number("SELECT count(*) AS n FROM uploads WHERE file_id IS NULL");
+        if running > 0 {
+            left.push(format!("{running} rows of uploads under way"));
+        }
+        let mut rows = self.texts("SELECT lower(hex(key)) AS t FROM blobs");
+        for path in self.stored() {
+            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
+            match rows.iter().position(|row| *row == name) {
+                Some(at) => drop(rows.swap_remove(at)),
+                None => left.push(format!("bytes without a row: {}", path.display())),
+            }
+        }
+        left.extend(rows.into_iter().map(|row| format!("a row without bytes: {row}")));
+        left
+    }
+
+    /// Fails unless within 10 s nothing at all is left of any upload.
+    pub async fn assert_nothing_left(&self) {
+        assert_empty_soon(|| self.find_leftovers()).await;
+    }
+
+    /// Fails unless within 10 s rows and bytes agree and no upload is under way.
+    pub async fn assert_consistent(&self) {
+        assert_empty_soon(|| self.find_inconsistencies()).await;
+    }
+
+    /// What is left of an upload of these bytes to this chat, also while others upload to the same server.
+    pub fn find_traces(&self, chat: &str, bytes: &[u8]) -> Vec<String> {
+        let sha256 = samples::sha256(bytes);
+        let count = |what: &str, sql: &str| match self.number(sql) {
+            0 => None,
+            n => Some(format!("{n} {what}")),
+        };
+        let mut left: Vec<String> = [
+            count("files", &format!("SELECT count(*) AS n FROM files WHERE home_chat_id = '{chat}'")),
+            count("attachments", &format!("SELECT count(*) AS n FROM attachments WHERE chat_id = '{chat}'")),
+            count(
+                "uploads under way",
+                &format!("SELECT count(*) AS n FROM uploads WHERE target_chat_id = '{chat}' AND file_id IS NULL"),
+            ),
+            count("blobs", &format!("SELECT count(*) AS n FROM blobs WHERE lower(hex(sha256)) = '{sha256}'")),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let spooled = self.spooled().into_iter().map(|path| (path, true));
+        let stored = self.stored().into_iter().map(|path| (path, false));
+        for (path, may_be_a_part) in spooled.chain(stored) {
+            let found = fs::read(&path).unwrap_or_default();
+            if !found.is_empty() && (bytes == found || may_be_a_part && bytes.starts_with(&found)) {
+                left.push(format!("{} of its bytes: {}", found.len(), path.display()));
+            }
+        }
+        left
+    }
+
+    /// Fails unless within 10 s nothing is left of an upload of these bytes to this chat.
+    pub async fn assert_no_trace(&self, chat: &str, bytes: &[u8]) {
+        assert_empty_soon(|| self.find_traces(chat, bytes)).await;
+    }
+
+    /// Fails unless within 10 s no upload to this chat is under way.
+    pub async fn assert_none_under_way(&self, chat: &str) {
+        let sql = format!("SELECT hex(key) AS t FROM uploads WHERE target_chat_id = '{chat}' AND file_id IS NULL");
+        assert_empty_soon(|| self.texts(&sql)).await;
+    }
+
+    /// Kind, reason and detail of the events of a chat's uploads, oldest first.
+    pub fn events_of(&self, chat: &str) -> Vec<String> {
+        self.texts(&format!(
+            "SELECT trim(kind || ' ' || coalesce(reason, '') || ' ' || coalesce(detail, '')) AS t \
+             FROM events WHERE chat_id = '{chat}' AND kind LIKE 'UPLOAD%' ORDER BY seq"
+        ))
+    }
+}
+
+async fn assert_empty_soon(find: impl Fn() -> Vec<String>) {
+    let until = Instant::now() + TIDY;
+    loop {
+        let left = find();
+        if left.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < until, "still left after {TIDY:?}: {left:#?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => found.extend(files_in(&path)),
+            // The store's own probe comes and goes.
+            Ok(_) if path.file_name().is_some_and(|n| n != "probe" && n != "store_id") => found.push(path),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    found
+}

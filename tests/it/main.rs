@@ -1,0 +1,32 @@
+//! The service from outside: the real binary, its own clamd, real files, and clients polite and rude.
+//!
+//! One file per subject, one rule per test. `harness/` starts servers, speaks for callers and looks at what is left.
+//! Not here: the decisions one by one (unit tests in `src/domain`), the layering (`tests/architecture.rs`).
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the tests are not the service: they read clocks and environment, and wait, as a person would"
+)]
+
+mod admission;
+mod antivirus;
+mod cli;
+mod content;
+mod foreign;
+mod harness;
+mod kill;
+mod leaving;
+mod limits;
+mod lists;
+mod matrix;
+mod memory;
+mod not_found;
+mod orderly;
+mod request_id;
+mod roundtrip;
+mod scanner_faults;
+mod settings;
+mod stream;
+mod switches;
+mod telling;
+mod threats;
