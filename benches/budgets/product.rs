@@ -36,8 +36,10 @@ impl Product {
     /// the antivirus is off. Answers when it serves.
     pub async fn start(folder: &Path, signatures: Option<&Path>) -> Fallible<Self> {
         fs::create_dir_all(folder)?;
-        // Free now; nobody else takes one in between on a machine that only measures.
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        // Free now; nobody else takes them in between on a machine that only measures.
+        let listeners = [TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?, TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?];
+        let (address, metrics) = (listeners[0].local_addr()?, listeners[1].local_addr()?);
+        drop(listeners);
         let (data, config) = (folder.join("data"), folder.join("lhfile.toml"));
         let scanner = match signatures {
             Some(signatures) => format!("signature_dir = {:?}", signatures.display().to_string()),
@@ -46,7 +48,7 @@ impl Product {
         };
         // All uploads are of one operator; the budget lets 64 large ones lie in the spool at once.
         let text = format!(
-            "listen = \"{address}\"\ndata_dir = {:?}\nmetrics_listen = \"\"\n\n\
+            "listen = \"{address}\"\ndata_dir = {:?}\nmetrics_listen = \"{metrics}\"\n\n\
              [[keys]]\nkid = \"bench\"\nalgorithm = \"HS256\"\nsecret = \"{SECRET}\"\n\n\
              [scanner]\n{scanner}\n\n[spool]\nbudget_bytes = 17179869184\n\n\
              [limits]\nuploads_per_operator = 4000\n\n[log]\nformat = \"json\"\nfilter = \"warn\"\n",
