@@ -44,7 +44,7 @@ impl Product {
         let scanner = match signatures {
             Some(signatures) => format!("signature_dir = {:?}", signatures.display().to_string()),
             // One that never answers: it costs nothing and is not asked.
-            None => "mode = \"external\"\naddress = \"unix:/nonexistent/clamd.sock\"".to_owned(),
+            None => "mode = \"external\"\naddress = \"unix:/nonexistent/clamd.sock\"\nlimits.threads = 2".to_owned(),
         };
         // All uploads are of one operator; the budget lets 64 large ones lie in the spool at once.
         let text = format!(
