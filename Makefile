@@ -53,7 +53,7 @@ fmt: ## Format the Rust and proto files in place
 
 bench: ## Measure the budgets beside their goals, about a quarter of an hour
 	@setup/install.sh test
-	cargo bench --locked
+	cargo bench --locked --bench budgets -- $(ARGS)
 
 soak: ## The long and large runs: tests marked #[ignore], in release
 	@setup/install.sh test

@@ -1,0 +1,163 @@
+//! The client's side of a measurement, the same for the product and the bare server.
+//!
+//! Not here: what is sent (`made.rs`).
+
+use std::{net::SocketAddr, time::Duration};
+
+use futures_util::stream;
+use lhfile::rpc::pb::{
+    self, chat_service_client::ChatServiceClient, config_service_client::ConfigServiceClient,
+    download_file_response::Part as Down, file_service_client::FileServiceClient,
+    maintenance_service_client::MaintenanceServiceClient, upload_file_request::Part as Up, upload_header::Target,
+};
+use tokio::task::JoinSet;
+use tonic::{
+    Request,
+    metadata::{Ascii, MetadataValue},
+    transport::{Channel, Endpoint},
+};
+
+use crate::{Fallible, made::Content};
+
+/// The chat that everything is uploaded to.
+pub const CHAT: &str = "42";
+
+/// A caller at a server, by one connection.
+#[derive(Clone)]
+pub struct Client {
+    channel: Channel,
+    authorization: MetadataValue<Ascii>,
+}
+
+impl Client {
+    pub async fn connect(address: SocketAddr, token: &str) -> Fallible<Self> {
+        let channel = Endpoint::from_shared(format!("http://{address}"))?
+            .connect_timeout(Duration::from_secs(5))
+            .initial_stream_window_size(1 << 20)
+            .initial_connection_window_size(2 << 20)
+            .max_frame_size(256 << 10)
+            .connect()
+            .await?;
+        Ok(Self { channel, authorization: format!("Bearer {token}").parse()? })
+    }
+
+    /// As many connections.
+    pub async fn several(address: SocketAddr, token: &str, count: usize) -> Fallible<Vec<Self>> {
+        let mut clients = Vec::with_capacity(count);
+        for _ in 0..count {
+            clients.push(Self::connect(address, token).await?);
+        }
+        Ok(clients)
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.metadata_mut().insert("authorization", self.authorization.clone());
+        request
+    }
+
+    fn files(&self) -> FileServiceClient<Channel> {
+        FileServiceClient::new(self.channel.clone())
+    }
+
+    /// Uploads one file; answers its id. `content_type` tells the bare server what to do with it.
+    pub async fn upload(&self, content: &Content, extension: &str, content_type: &str) -> Fallible<String> {
+        let header = pb::UploadHeader {
+            display_name: format!("file.{extension}"),
+            content_type: content_type.to_owned(),
+            target: Some(Target::ChatId(CHAT.to_owned())),
+            ..pb::UploadHeader::default()
+        };
+        let chunks = content.chunks().map(|data| Up::Chunk(pb::UploadChunk { data, crc32c: None }));
+        let parts = std::iter::once(Up::Header(header)).chain(chunks).chain([Up::Commit(pb::UploadCommit::default())]);
+        let messages = parts.map(|part| pb::UploadFileRequest { part: Some(part) });
+        let answer = self.files().upload_file(self.request(stream::iter(messages))).await?;
+        Ok(answer.into_inner().file.unwrap_or_default().file_id)
+    }
+
+    /// Downloads one file and counts its bytes.
+    pub async fn download(&self, file_id: &str) -> Fallible<u64> {
+        let by = pb::download_file_request::By::FileId(file_id.to_owned());
+        let request = pb::DownloadFileRequest { by: Some(by), ..pb::DownloadFileRequest::default() };
+        let mut stream = self.files().download_file(self.request(request)).await?.into_inner();
+        let mut bytes = 0;
+        while let Some(message) = stream.message().await? {
+            if let Some(Down::Chunk(chunk)) = message.part {
+                bytes += chunk.data.len() as u64;
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Reads one file's row.
+    pub async fn get(&self, file_id: &str) -> Fallible<()> {
+        let by = pb::get_file_request::By::FileId(file_id.to_owned());
+        self.files().get_file(self.request(pb::GetFileRequest { by: Some(by) })).await?;
+        Ok(())
+    }
+
+    /// Makes the server ready: antivirus on or off, `bin` allowed, files as large as they may be, the chat there.
+    pub async fn prepare(&self, antivirus: bool) -> Fallible<()> {
+        let mut config = ConfigServiceClient::new(self.channel.clone());
+        let now = config.get_settings(self.request(pb::GetSettingsRequest {})).await?.into_inner();
+        let mut settings = now.settings.ok_or("no settings")?;
+        settings.operator_extensions.push("bin".to_owned());
+        settings.antivirus_enabled = antivirus;
+        if !antivirus {
+            settings.max_file_bytes = 4 << 30;
+        }
+        let paths = ["operator_extensions", "antivirus_enabled", "max_file_bytes"].map(str::to_owned).into();
+        let update = pb::UpdateSettingsRequest {
+            settings: Some(settings),
+            update_mask: Some(prost_types::FieldMask { paths }),
+            ..pb::UpdateSettingsRequest::default()
+        };
+        config.update_settings(self.request(update)).await?;
+        let chat = pb::Chat {
+            chat_id: CHAT.to_owned(),
+            status: pb::ChatStatus::Active.into(),
+            owner_operator: "17".to_owned(),
+            ..pb::Chat::default()
+        };
+        let put = self.request(pb::PutChatRequest { chat: Some(chat) });
+        ChatServiceClient::new(self.channel.clone()).put_chat(put).await?;
+        Ok(())
+    }
+
+    /// Whether uploads can be scanned now.
+    pub async fn is_scanner_healthy(&self) -> Fallible<bool> {
+        let mut maintenance = MaintenanceServiceClient::new(self.channel.clone());
+        let status = maintenance.get_scanner_status(self.request(pb::GetScannerStatusRequest {})).await?;
+        Ok(status.into_inner().healthy)
+    }
+}
+
+/// Does the work of every number below `count`, `at_once` at a time, each lane with one of the clients in turn.
+pub async fn in_lanes<F>(
+    clients: &[Client],
+    count: usize,
+    at_once: usize,
+    work: impl Fn(Client, usize) -> F + Clone + Send + 'static,
+) -> Fallible<()>
+where
+    F: Future<Output = Fallible<()>> + Send,
+{
+    let next = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let mut lanes: JoinSet<Fallible<()>> = JoinSet::new();
+    for lane in 0..at_once {
+        let (client, work, next) = (clients[lane % clients.len()].clone(), work.clone(), next.clone());
+        lanes.spawn(async move {
+            loop {
+                let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                if number >= count {
+                    return Ok(());
+                }
+                work(client.clone(), number).await?;
+            }
+        });
+    }
+    while let Some(lane) = lanes.join_next().await {
+        lane??;
+    }
+    Ok(())
+}
