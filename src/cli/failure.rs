@@ -8,7 +8,7 @@ use serde_json::json;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::domain::Reason;
+use crate::{domain::Reason, rpc::status::code_name};
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug)]
@@ -131,7 +131,7 @@ impl From<Status> for Failure {
             metadata.sort();
             let message = status.message().to_owned();
             return Self::Refused(Box::new(Refused {
-                code: name(status.code()),
+                code: code_name(status.code()),
                 reason: info.reason,
                 message,
                 metadata,
@@ -144,38 +144,15 @@ impl From<Status> for Failure {
             // A connection that broke in the middle.
             Code::Unknown if status.source().is_some() => Self::Unreachable(deepest),
             Code::Unknown | Code::Internal | Code::Ok | Code::Cancelled | Code::DataLoss => {
-                Self::Failed(format!("the server answers {}: {}", name(status.code()), status.message()))
+                Self::Failed(format!("the server answers {}: {}", code_name(status.code()), status.message()))
             }
             code => Self::Refused(Box::new(Refused {
-                code: name(code),
+                code: code_name(code),
                 reason: String::new(),
                 message: status.message().to_owned(),
                 metadata: Vec::new(),
             })),
         }
-    }
-}
-
-/// The code as the protocol spells it.
-const fn name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }
 

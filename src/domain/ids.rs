@@ -139,61 +139,38 @@ impl FromStr for FileId {
     }
 }
 
-/// A SHA-256, written as 64 lower-case hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Sha256(pub [u8; 32]);
+macro_rules! hex_value {
+    ($(#[doc = $doc:literal])+ $name:ident, $bytes:literal, $field:literal) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; $bytes]);
 
-impl fmt::Display for Sha256 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&HEXLOWER.encode(&self.0))
-    }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(&HEXLOWER.encode(&self.0)) }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { write!(f, concat!(stringify!($name), "({})"), self) }
+        }
+
+        impl FromStr for $name {
+            type Err = Refusal;
+            fn from_str(s: &str) -> Result<Self, Refusal> {
+                let bytes = HEXLOWER.decode(s.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+                let must = || format!("{} must be {} lower-case hex digits", $field, 2 * $bytes);
+                bytes.map(Self).ok_or_else(|| Refusal::argument($field, must()))
+            }
+        }
+    };
 }
 
-impl fmt::Debug for Sha256 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sha256({self})")
-    }
-}
-
-impl FromStr for Sha256 {
-    type Err = Refusal;
-    fn from_str(s: &str) -> Result<Self, Refusal> {
-        HEXLOWER
-            .decode(s.as_bytes())
-            .ok()
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(Self)
-            .ok_or_else(|| Refusal::argument("sha256", "sha256 must be 64 lower-case hex digits"))
-    }
-}
-
-/// Where a blob's bytes lie in the store: 128 random bits, written as 32 lower-case hex digits. Never reused.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BlobKey(pub [u8; 16]);
-
-impl fmt::Display for BlobKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&HEXLOWER.encode(&self.0))
-    }
-}
-
-impl fmt::Debug for BlobKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BlobKey({self})")
-    }
-}
-
-impl FromStr for BlobKey {
-    type Err = Refusal;
-    fn from_str(s: &str) -> Result<Self, Refusal> {
-        HEXLOWER
-            .decode(s.as_bytes())
-            .ok()
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(Self)
-            .ok_or_else(|| Refusal::argument("blob_key", "a blob key is 32 lower-case hex digits"))
-    }
-}
+hex_value!(
+    /// A SHA-256, written as 64 lower-case hex digits.
+    Sha256, 32, "sha256");
+hex_value!(
+    /// Where a blob's bytes lie in the store: when it was made and 96 random bits, written as 32 lower-case hex
+    /// digits. Never reused.
+    BlobKey, 16, "blob_key");
 
 #[cfg(test)]
 mod tests {
