@@ -13,7 +13,7 @@ use super::{
     credential::bad_credential,
     pb::{self, file_service_server::FileService},
     request_id, status,
-    upload_stream::open_upload,
+    upload_stream::{Pieces, open_upload},
 };
 use crate::{
     app::{App, Download, DownloadBy},
@@ -44,7 +44,8 @@ impl FileService for Files {
         request: Request<Streaming<pb::UploadFileRequest>>,
     ) -> Result<Response<pb::UploadFileResponse>, Status> {
         let caller = access::caller(request.extensions())?.clone();
-        let (declared, source) = open_upload(request.into_inner(), self.app.tasks()).await?;
+        // The stream of tonic is empty: its body was taken, to be read piece by piece.
+        let (declared, source) = open_upload(Pieces::of(request.extensions()), self.app.tasks()).await?;
         let view = self.app.upload(caller.clone(), declared, Box::new(source)).await?;
         let message_code = view.file.message_code().to_string();
         Ok(Response::new(pb::UploadFileResponse { file: Some(files::file(view, &caller)), message_code }))

@@ -18,7 +18,7 @@ use super::{
         chat_service_server::ChatServiceServer, config_service_server::ConfigServiceServer,
         file_service_server::FileServiceServer, maintenance_service_server::MaintenanceServiceServer,
     },
-    upload_stream::MAX_MESSAGE_BYTES,
+    upload_stream::{MAX_MESSAGE_BYTES, TakeBody},
 };
 use crate::app::App;
 
@@ -29,9 +29,10 @@ use crate::app::App;
 pub fn routes(app: &Arc<App>, reporter: HealthReporter) -> Result<Routes, Error> {
     let mut routes = with_reflection()?;
     let health = tonic_health::server::HealthService::from_health_reporter(reporter);
+    let files = FileServiceServer::new(Files::new(Arc::clone(app))).max_decoding_message_size(MAX_MESSAGE_BYTES);
     routes
         .add_service(tonic_health::pb::health_server::HealthServer::new(health).max_decoding_message_size(4 << 10))
-        .add_service(FileServiceServer::new(Files::new(Arc::clone(app))).max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(TakeBody(files))
         .add_service(ChatServiceServer::new(Chats::new(Arc::clone(app))).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(
             ConfigServiceServer::new(Config::new(Arc::clone(app))).max_decoding_message_size(MAX_MESSAGE_BYTES),

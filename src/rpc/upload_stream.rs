@@ -23,6 +23,25 @@ pub const MAX_CHUNK_BYTES: usize = 1 << 20;
 /// Most bytes of one message: a chunk and what is around it. Larger ones are refused before they are read.
 pub const MAX_MESSAGE_BYTES: usize = MAX_CHUNK_BYTES + (64 << 10);
 
+mod pieces;
+pub use pieces::{Pieces, TakeBody};
+
+/// What is wrong with a stream that brings no next message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamFault {
+    /// The message is larger than any may be.
+    TooLarge,
+    /// It was reset, or does not speak gRPC: over, without a commit.
+    Broken,
+}
+
+impl From<Status> for StreamFault {
+    fn from(status: Status) -> Self {
+        // tonic's own words for a message beyond the limit that we gave it.
+        if status.code() == Code::OutOfRange { Self::TooLarge } else { Self::Broken }
+    }
+}
+
 /// How long the first message may take.
 const FIRST_MESSAGE: Duration = Duration::from_secs(30);
 
@@ -82,9 +101,10 @@ pub struct UploadStream<S> {
 /// # Errors
 /// `BAD_STREAM` if the first message is another one; `BAD_ARGUMENT` for what it declares. What follows is then drained
 /// on `tracker`.
-pub async fn open_upload<S>(stream: S, tracker: &TaskTracker) -> Result<(Declared, UploadStream<S>), Refusal>
+pub async fn open_upload<S, E>(stream: S, tracker: &TaskTracker) -> Result<(Declared, UploadStream<S>), Refusal>
 where
-    S: Stream<Item = Result<pb::UploadFileRequest, Status>> + Send + Unpin + 'static,
+    S: Stream<Item = Result<pb::UploadFileRequest, E>> + Send + Unpin + 'static,
+    E: Into<StreamFault> + Send + 'static,
 {
     let (header, source) = open(stream, tracker).await?;
     match convert::declared(header) {
@@ -100,10 +120,11 @@ where
 ///
 /// # Errors
 /// `BAD_STREAM` if it is no header; `TOO_SLOW` if it does not come within 30 s. What follows is then drained on `tracker`.
-pub async fn open<S, M>(stream: S, tracker: &TaskTracker) -> Result<(M::Header, UploadStream<S>), Refusal>
+pub async fn open<S, M, E>(stream: S, tracker: &TaskTracker) -> Result<(M::Header, UploadStream<S>), Refusal>
 where
-    S: Stream<Item = Result<M, Status>> + Send + Unpin + 'static,
+    S: Stream<Item = Result<M, E>> + Send + Unpin + 'static,
     M: ToPiece,
+    E: Into<StreamFault> + Send + 'static,
 {
     let mut source = UploadStream { stream: Some(stream), over: false };
     let first = tokio::time::timeout(FIRST_MESSAGE, source.read()).await;
@@ -126,20 +147,23 @@ fn chunk_too_large() -> Refusal {
     bad_stream("a chunk has at most 1 MiB").with("limit_bytes", MAX_CHUNK_BYTES)
 }
 
-impl<S, M> UploadStream<S>
+impl<S, M, E> UploadStream<S>
 where
-    S: Stream<Item = Result<M, Status>> + Unpin,
+    S: Stream<Item = Result<M, E>> + Unpin,
     M: ToPiece,
+    E: Into<StreamFault>,
 {
     /// The next message; `None` when the stream is over or broken, which tonic does not always tell apart.
     async fn read(&mut self) -> Result<Option<Piece<M::Header>>, Refusal> {
         let Some(stream) = &mut self.stream else { return Ok(None) };
         match stream.next().await {
             Some(Ok(message)) => message.into_piece().map(Some).ok_or_else(|| bad_stream("a message without a part")),
-            Some(Err(status)) => {
+            Some(Err(fault)) => {
                 self.stream = None;
-                // tonic's own words for a message beyond the limit that we gave it.
-                if status.code() == Code::OutOfRange { Err(chunk_too_large()) } else { Ok(None) }
+                match fault.into() {
+                    StreamFault::TooLarge => Err(chunk_too_large()),
+                    StreamFault::Broken => Ok(None),
+                }
             }
             None => {
                 self.stream = None;
@@ -179,10 +203,11 @@ where
 }
 
 #[async_trait]
-impl<S, M> UploadSource for UploadStream<S>
+impl<S, M, E> UploadSource for UploadStream<S>
 where
-    S: Stream<Item = Result<M, Status>> + Send + Unpin + 'static,
+    S: Stream<Item = Result<M, E>> + Send + Unpin + 'static,
     M: ToPiece,
+    E: Into<StreamFault> + Send + 'static,
 {
     async fn next(&mut self) -> Result<Part, Refusal> {
         if self.over {
