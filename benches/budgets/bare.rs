@@ -23,8 +23,11 @@ use futures_util::future::BoxFuture;
 use lhfile::rpc::pb::{self, download_file_response::Part as Down, upload_file_request::Part as Up};
 use sha2::{Digest as _, Sha256};
 use tokio::{net::TcpListener, sync::mpsc, task::spawn_blocking};
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
-use tonic::{Request, Response, Status, Streaming, body::Body, server::Grpc, server::NamedService, transport::Server};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{
+    Request, Response, Status, Streaming, body::Body, server::Grpc, server::NamedService, transport::Server,
+    transport::server::TcpIncoming,
+};
 use tonic_prost::ProstCodec;
 use tower::service_fn;
 
@@ -69,13 +72,15 @@ impl Bare {
 pub async fn serve(folder: PathBuf) -> Fallible<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     println!("{}", listener.local_addr()?);
+    // Answers are small and awaited: not held back to be merged.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let service = Service(Arc::new(State { folder, count: AtomicU64::new(0) }));
     Server::builder()
         .max_frame_size(256 << 10)
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(2 << 20)
         .add_service(service)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async {
+        .serve_with_incoming_shutdown(incoming, async {
             // Ends when the parent does, however that ended; what is read does not matter.
             spawn_blocking(|| std::io::stdin().read(&mut [0])).await.ok();
         })
