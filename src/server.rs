@@ -1,7 +1,7 @@
 //! Introduces everything to everything: adapters to ports, the service to gRPC, the process to its signals.
 //!
 //! The only place that names both a port and its adapter. Not here: rules, and the command line (`cli/`). Read
-//! [`start`] for what a node is made of, and [`routes`] for the layers, each with what it does and why at its height.
+//! [`start`] for what a node is made of and its layers, each with what it does and why at its height.
 
 use std::{
     fs::{DirBuilder, File, TryLockError},

@@ -169,7 +169,7 @@ fn pdf(size: usize, noise: &mut Noise) -> Fallible<Vec<u8>> {
     let table = pdf.len();
     write!(pdf, "xref\n0 {}\n0000000000 65535 f \n", offsets.len() + 1)?;
     for offset in &offsets {
-        write!(pdf, "{offset:010} 00000 n \n")?;
+        writeln!(pdf, "{offset:010} 00000 n ")?;
     }
     let count = offsets.len() + 1;
     write!(pdf, "trailer\n<< /Size {count} /Root {catalog} 0 R >>\nstartxref\n{table}\n%%EOF\n")?;

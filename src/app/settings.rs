@@ -109,7 +109,7 @@ impl App {
             if settings.antivirus_enabled && fitted != Some(wanted) {
                 match self.scanning.fit(settings.max_file_bytes.unsigned_abs()).await {
                     Ok(()) => fitted = Some(wanted),
-                    Err(error) if std::mem::replace(&mut told, Some(wanted)) != Some(wanted) => {
+                    Err(error) if told.replace(wanted) != Some(wanted) => {
                         tracing::warn!(%error, "the scanner is not fitted to max_file_bytes yet; it is tried again");
                     }
                     Err(error) => tracing::debug!(%error, "the scanner is still not fitted to max_file_bytes"),

@@ -27,7 +27,7 @@ pub const LEASE_SECS: i64 = 60;
 
 /// How an upload begins, seen from here: with a draft, whose guard is set from the moment that its row is there.
 enum Beginning {
-    New(Draft, Intent),
+    New(Box<Draft>, Intent),
     Before(Before),
 }
 
@@ -142,7 +142,7 @@ impl App {
             fault_point!("U2");
             let target = new.target.clone();
             Ok::<_, Error>(match app.store.begin_upload(new).await? {
-                Begun::Started(intent) => Beginning::New(Draft::new(&app, intent, &caller, target), intent),
+                Begun::Started(intent) => Beginning::New(Box::new(Draft::new(&app, intent, &caller, target)), intent),
                 Begun::Before(before) => Beginning::Before(before),
             })
         });

@@ -189,7 +189,7 @@ mod tests {
     fn people_read_sizes_kinds_and_no_control_characters() {
         assert_eq!([size(0), size(1023), size(1536), size(20 << 20)], ["0 B", "1023 B", "1.5 KiB", "20 MiB"]);
         let hostile = pb::File { display_name: "a\u{1b}[31mb\n".to_owned(), ..file() };
-        let text = file_table(&[hostile.clone()]) + &file_facts(&hostile);
+        let text = file_table(std::slice::from_ref(&hostile)) + &file_facts(&hostile);
         assert!(text.contains("operator:17") && text.contains("clean") && text.contains("a\u{fffd}[31mb"), "{text}");
         assert!(!text.contains('\u{1b}'));
     }

@@ -70,7 +70,7 @@ enum At {
     /// Before the data, or before a message that is not a plain chunk.
     Prelude,
     /// In the data of a chunk: so much of it is left, and so much of the message after it.
-    Data { left: usize, tail: usize, checksum: Option<crc_fast::Digest> },
+    Data { left: usize, tail: usize, checksum: Option<Box<crc_fast::Digest>> },
     /// After the data: what was held back of it, and how much of the message is left.
     Tail { held: Bytes, left: usize, checksum: u32 },
     /// In a message that is gathered whole.
@@ -172,7 +172,7 @@ impl Pieces {
     }
 
     /// Passes data on, or holds it back: what is small, and the last of a chunk that a checksum follows.
-    fn data(&mut self, left: usize, tail: usize, mut checksum: Option<crc_fast::Digest>) -> Option<Bytes> {
+    fn data(&mut self, left: usize, tail: usize, mut checksum: Option<Box<crc_fast::Digest>>) -> Option<Bytes> {
         let arrived = self.input.split_to(left.min(self.input.len()));
         let left = left - arrived.len();
         if let Some(checksum) = &mut checksum {
@@ -233,7 +233,7 @@ fn judge(seen: &[u8]) -> Result<Option<(usize, At)>, StreamFault> {
     let tail = inner.checked_sub(before_data + data);
     match tail {
         Some(tail) if before_chunk + inner == length && tail <= LONGEST_TAIL && data > 0 => {
-            let checksum = (tail > 0).then(|| crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi));
+            let checksum = (tail > 0).then(|| Box::new(crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi)));
             Ok(Some((used, At::Data { left: data, tail, checksum })))
         }
         Some(_) | None => whole,
