@@ -97,7 +97,10 @@ impl Server {
         let until = Instant::now() + Duration::from_secs(60);
         loop {
             let status = server.admin(&["scanner", "status"]);
-            if status.code == Some(0) && status.object()["healthy"] == json!(true) {
+            let healthy = status.code == Some(0) && status.object()["healthy"] == json!(true);
+            // It answers calls before it says that it is ready.
+            let said = fs::read_to_string(&server.said).unwrap_or_default();
+            if healthy && said.lines().any(|line| line.contains(" ready on ")) {
                 return server;
             }
             assert!(Instant::now() < until, "{status:?}\n{}", fs::read_to_string(&server.said).unwrap_or_default());
