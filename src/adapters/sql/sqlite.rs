@@ -1,7 +1,8 @@
 //! The SQLite engine: one thread that writes, a few that read, each with its own connection.
 //!
 //! The writer takes up to [`MAX_GROUP`] queued bodies as savepoints into one transaction, so that one fsync serves them
-//! all (group commit), and answers them after the commit. Not here: what the bodies do (their own files).
+//! all (group commit), and answers them after the commit. A reader takes what is its share of the queue into one
+//! transaction, too: what is queued may see any state from then on. Not here: what the bodies do (their own files).
 
 use std::{
     collections::VecDeque,
@@ -10,10 +11,11 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Mutex, PoisonError},
     thread,
 };
 
+use crossbeam_channel::{Receiver, Sender};
 use diesel::{Connection, RunQueryDsl, SqliteConnection, connection::SimpleConnection, sql_types};
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
@@ -108,8 +110,8 @@ fn closed() -> StoreError {
 }
 
 struct Queues {
-    writes: mpsc::Sender<Box<dyn Job>>,
-    reads: mpsc::Sender<Box<dyn Job>>,
+    writes: Sender<Box<dyn Job>>,
+    reads: Sender<Box<dyn Job>>,
 }
 
 /// The threads and the ways to them.
@@ -129,13 +131,12 @@ impl Engine {
         writer
             .run_pending_migrations(MIGRATIONS)
             .map_err(|e| StoreError::Refused(format!("the migrations failed: {e}")))?;
-        let (writes, queue) = mpsc::channel();
+        let (writes, queue) = crossbeam_channel::unbounded();
         let mut threads = vec![spawn("sql-writer", move || write_all(SyncConnectionWrapper::new(writer), &queue))?];
-        let (reads, queue) = mpsc::channel();
-        let queue = Arc::new(Mutex::new(queue));
+        let (reads, queue) = crossbeam_channel::unbounded();
         for _ in 0..READERS {
             let conn = SyncConnectionWrapper::new(connect(path)?);
-            let queue = Arc::clone(&queue);
+            let queue = queue.clone();
             threads.push(spawn("sql-reader", move || read_all(conn, &queue))?);
         }
         Ok(Self { queues: Mutex::new(Some(Queues { writes, reads })), threads: Mutex::new(threads) })
@@ -161,7 +162,7 @@ impl Engine {
         self.send(body, |queues| &queues.reads).await
     }
 
-    async fn send<F, T, E>(&self, body: F, to: fn(&Queues) -> &mpsc::Sender<Box<dyn Job>>) -> Result<T, E>
+    async fn send<F, T, E>(&self, body: F, to: fn(&Queues) -> &Sender<Box<dyn Job>>) -> Result<T, E>
     where
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
         T: Send + 'static,
@@ -232,7 +233,7 @@ fn execute(conn: &mut Conn, sql: &'static str) -> Result<(), StoreError> {
         .map_err(StoreError::from)
 }
 
-fn write_all(mut conn: Conn, queue: &mpsc::Receiver<Box<dyn Job>>) {
+fn write_all(mut conn: Conn, queue: &Receiver<Box<dyn Job>>) {
     let mut waiting = VecDeque::new();
     loop {
         if waiting.is_empty() {
@@ -266,6 +267,9 @@ fn write_group(
         group.extend(waiting.drain(..));
         return Err(e);
     }
+    if waiting.len() == 1 {
+        return write_alone(conn, waiting, group);
+    }
     while let Some(mut job) = waiting.pop_front() {
         let begun = execute(conn, "SAVEPOINT body");
         let keep = begun.is_ok() && job.run(conn);
@@ -277,15 +281,37 @@ fn write_group(
     execute(conn, "COMMIT")
 }
 
-fn read_all(mut conn: Conn, queue: &Mutex<mpsc::Receiver<Box<dyn Job>>>) {
-    loop {
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(mut job) = job else { return };
-        let mut failed = execute(&mut conn, "BEGIN").err();
-        if failed.is_none() {
-            job.run(&mut conn);
-            failed = execute(&mut conn, "ROLLBACK").err();
+/// A body that has the transaction for itself needs no savepoint.
+fn write_alone(
+    conn: &mut Conn,
+    waiting: &mut VecDeque<Box<dyn Job>>,
+    group: &mut Vec<Box<dyn Job>>,
+) -> Result<(), StoreError> {
+    let keep = waiting.front_mut().is_some_and(|job| job.run(conn));
+    group.extend(waiting.drain(..));
+    if keep {
+        return execute(conn, "COMMIT");
+    }
+    // The body says why. Where the engine itself ended the transaction (disk full), there is none to roll back.
+    execute(conn, "ROLLBACK").or(Ok(()))
+}
+
+fn read_all(mut conn: Conn, queue: &Receiver<Box<dyn Job>>) {
+    while let Ok(first) = queue.recv() {
+        // No more than this thread's share: the other readers are free for the rest.
+        let share = (queue.len() / READERS).min(MAX_GROUP);
+        // All taken before the transaction begins: whoever asks after a write was answered sees it.
+        let jobs: Vec<_> = std::iter::once(first).chain(queue.try_iter().take(share)).collect();
+        let failed = execute(&mut conn, "BEGIN").err();
+        for mut job in jobs {
+            if failed.is_none() {
+                job.run(&mut conn);
+            }
+            job.answer(failed.as_ref());
         }
-        job.answer(failed.as_ref());
+        if failed.is_none() && execute(&mut conn, "ROLLBACK").is_err() {
+            // Ended already by the engine, which told the body why.
+            tracing::debug!("a transaction that only read had ended by itself");
+        }
     }
 }
