@@ -1,7 +1,9 @@
 //! Receives an upload: one pass over the bytes into the spool, counted and hashed on the way, at the client's pace.
 //!
-//! Not here: what the bytes mean (`upload.rs`). Nothing is held while a client dawdles: what has arrived is written at
-//! once, by at most one job at a time; only what arrives during a job waits in memory, 1 MiB at most.
+//! Not here: what the bytes mean (`upload.rs`). Nothing is held while a client dawdles: what has arrived is written as
+//! soon as it is worth a job or the client pauses, by at most one job at a time; only what arrives during a job waits
+//! in memory, 1 MiB at most. What is there when the commit comes is written, sealed and looked at in one job: a small
+//! upload takes no other.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use sha2::Digest;
 use tokio::{
-    task::JoinHandle,
+    task::{JoinError, JoinHandle},
     time::{Instant, timeout_at},
 };
 
@@ -50,6 +52,10 @@ pub trait UploadSource: Send {
 
 /// Most bytes that wait in memory for the job that writes.
 const PENDING_BYTES: usize = 1 << 20;
+/// So many are worth a job of their own.
+const JOB_BYTES: usize = 256 << 10;
+/// Fewer wait so long for more: a client that goes on sends them in that time.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// Bytes on their way into the spool.
 pub struct Staging {
@@ -63,6 +69,20 @@ pub struct Staging {
 struct Work {
     writer: Option<Box<dyn SpoolWriter>>,
     hasher: sha2::Sha256,
+}
+
+impl Work {
+    /// Blocks.
+    fn take(&mut self, chunks: &[Bytes]) -> std::io::Result<()> {
+        for chunk in chunks {
+            self.hasher.update(chunk);
+        }
+        if let (Some(writer), false) = (&mut self.writer, chunks.is_empty()) {
+            writer.write(chunks)?;
+            fault_point!("U4");
+        }
+        Ok(())
+    }
 }
 
 enum State {
@@ -127,8 +147,8 @@ impl Staging {
             let part = tokio::select! {
                 biased;
                 part = timeout_at(pace.deadline(), source.next()) => part,
-                written = wait_written(&mut self.state), if !self.pending.is_empty() => {
-                    written?;
+                paused = pause(&mut self.state, self.pending_bytes), if !self.pending.is_empty() => {
+                    paused?;
                     self.write_pending();
                     continue;
                 }
@@ -154,28 +174,40 @@ impl Staging {
         }
     }
 
-    /// Writes what still waits and answers the whole.
-    pub async fn finish(&mut self) -> Result<Whole, Error> {
-        let (work, sha256) = self.end().await?;
-        let writer = work.ok_or_else(broken)?;
-        let spooled = blocking(move || writer.seal()).await?;
-        Ok(Whole { spooled, size: self.size, sha256 })
+    /// Writes what still waits, and has a look at the whole on the same thread: what a look may block for is for the
+    /// caller to bound.
+    pub async fn finish<T: Send + 'static>(
+        &mut self,
+        look: impl FnOnce(&dyn Spooled) -> std::io::Result<T> + Send + 'static,
+    ) -> Result<(Whole, T), Error> {
+        let size = self.size;
+        let (mut work, chunks) = self.end().await?;
+        blocking(move || {
+            work.take(&chunks)?;
+            let Work { writer, hasher } = work;
+            let spooled = writer.ok_or_else(|| std::io::Error::other(BROKEN))?.seal()?;
+            let looked = look(spooled.as_ref())?;
+            Ok((Whole { spooled, size, sha256: Sha256(hasher.finalize().into()) }, looked))
+        })
+        .await
     }
 
     /// Size and hash of all that came.
     pub async fn digest(&mut self) -> Result<(u64, Sha256), Error> {
-        let (_, sha256) = self.end().await?;
-        Ok((self.size, sha256))
+        let size = self.size;
+        let (mut work, chunks) = self.end().await?;
+        blocking(move || {
+            work.take(&chunks)?;
+            Ok((size, Sha256(work.hasher.finalize().into())))
+        })
+        .await
     }
 
-    async fn end(&mut self) -> Result<(Option<Box<dyn SpoolWriter>>, Sha256), Error> {
+    /// No job runs any more: what they worked on, and what still waits.
+    async fn end(&mut self) -> Result<(Work, Vec<Bytes>), Error> {
         wait_written(&mut self.state).await?;
-        if !self.pending.is_empty() {
-            self.write_pending();
-            wait_written(&mut self.state).await?;
-        }
         match std::mem::replace(&mut self.state, State::Broken) {
-            State::Idle(work) => Ok((work.writer, Sha256(work.hasher.finalize().into()))),
+            State::Idle(work) => Ok((work, std::mem::take(&mut self.pending))),
             State::Writing(_) | State::Broken => Err(broken()),
         }
     }
@@ -197,10 +229,12 @@ impl Staging {
         }
         self.pending_bytes += chunk.len();
         self.pending.push(chunk);
-        if matches!(&self.state, State::Writing(job) if job.is_finished()) {
-            wait_written(&mut self.state).await?;
+        if self.pending_bytes >= JOB_BYTES {
+            if matches!(&self.state, State::Writing(job) if job.is_finished()) {
+                wait_written(&mut self.state).await?;
+            }
+            self.write_pending();
         }
-        self.write_pending();
         Ok(())
     }
 
@@ -212,17 +246,16 @@ impl Staging {
         let State::Idle(mut work) = std::mem::replace(&mut self.state, State::Broken) else { return };
         let chunks = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
-        self.state = State::Writing(tokio::task::spawn_blocking(move || {
-            for chunk in &chunks {
-                work.hasher.update(chunk);
-            }
-            if let Some(writer) = &mut work.writer {
-                writer.write(&chunks)?;
-                fault_point!("U4");
-            }
-            Ok(work)
-        }));
+        self.state = State::Writing(tokio::task::spawn_blocking(move || work.take(&chunks).map(|()| work)));
     }
+}
+
+/// Waits until no job runs and what is pending should be written. Cancel safe.
+async fn pause(state: &mut State, pending_bytes: usize) -> Result<(), Error> {
+    if pending_bytes < JOB_BYTES {
+        tokio::time::sleep(PAUSE).await;
+    }
+    wait_written(state).await
 }
 
 /// Waits until no job runs. Cancel safe: the handle stays where it is.
@@ -239,15 +272,20 @@ async fn wait_written(state: &mut State) -> Result<(), Error> {
     }
 }
 
+const BROKEN: &str = "writing to the spool failed before";
+
 fn broken() -> Error {
-    Error::from(std::io::Error::other("writing to the spool failed before"))
+    Error::from(std::io::Error::other(BROKEN))
 }
 
 /// Runs blocking work off the async threads.
-pub async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-) -> Result<T, Error> {
-    Ok(tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)??)
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T, Error> {
+    ended(tokio::task::spawn_blocking(work).await)
+}
+
+/// What a blocking job answered; one that was lost failed.
+pub fn ended<T>(job: Result<std::io::Result<T>, JoinError>) -> Result<T, Error> {
+    Ok(job.map_err(std::io::Error::other)??)
 }
 
 /// How fast the bytes come: least so many in each window, and an end to all patience.

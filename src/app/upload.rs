@@ -6,10 +6,12 @@
 
 use std::sync::Arc;
 
+use tokio::task::JoinHandle;
+
 use super::{
     App, Error, UploadSource,
     draft::Draft,
-    staging::{End, Whole, blocking},
+    staging::{End, Staging, Whole, ended},
 };
 use crate::{
     domain::{
@@ -22,6 +24,8 @@ use crate::{
     telemetry::names,
 };
 
+/// So many bytes are synced before it is known whether they must be.
+const SYNC_UNASKED_BYTES: u64 = 256 << 10;
 /// Seconds a node's lease on its intents lasts; renewed every 20 s.
 pub const LEASE_SECS: i64 = 60;
 
@@ -97,13 +101,14 @@ impl App {
         let app = Arc::clone(self);
         let work = self.tasks.spawn(async move {
             let _pass = pass;
-            let whole = match draft.staging().finish().await {
-                Ok(whole) => whole,
+            let admitted = admitted.under(&caller, &app.settings());
+            let (whole, observed) = match app.look_at_whole(draft.staging(), admitted.scan_due()).await {
+                Ok(seen) => seen,
                 Err(error) => return Err(draft.refuse(error)),
             };
             let received =
                 Received { size: whole.size, sha256: whole.sha256, commit_size: size, commit_sha256: sha256 };
-            match app.judge_and_commit(caller, admitted, received, &whole, intent).await {
+            match app.judge_and_commit(caller, admitted, received, observed, &whole, intent).await {
                 Ok((view, kept)) => {
                     draft.defuse();
                     if !kept {
@@ -155,25 +160,29 @@ impl App {
         caller: Caller,
         admitted: Admitted,
         received: Received,
+        observed: Observed,
         whole: &Whole,
         intent: Intent,
     ) -> Result<(FileView, bool), Error> {
         let settings = self.settings();
-        let admitted = admitted.under(&caller, &settings);
-        admission::complete(admitted.declared(), &received)?;
-        let observed = {
-            let limits = admitted.scan_due().then(|| self.archive_limits());
-            self.inspect(&whole.spooled, limits).await?
-        };
-        fault_point!("U7");
         let accepted = admission::accept(admitted, received, observed)?;
+        // Few bytes are made durable while it is asked whether they are there already: that costs less than to wait.
+        let mut syncing = (whole.size <= SYNC_UNASKED_BYTES).then(|| sync(&whole.spooled));
         let mut known = self.store.find_blob(received.sha256, received.size).await?;
         loop {
             let shared = known.as_ref().filter(|b| b.state == BlobState::Active).map(|b| b.id);
-            let (judged, synced) = tokio::join!(
-                self.find_verdict(&accepted, known.as_ref(), whole, &settings),
-                sync_unless_shared(shared, &whole.spooled),
-            );
+            let syncing = match shared {
+                // In the store already: these are not needed.
+                Some(_) => None,
+                None => Some(syncing.take().unwrap_or_else(|| sync(&whole.spooled))),
+            };
+            let (judged, synced) =
+                tokio::join!(self.find_verdict(&accepted, known.as_ref(), whole, &settings), async {
+                    match syncing {
+                        Some(job) => ended(job.await),
+                        None => Ok(()),
+                    }
+                });
             let (finding, verdict) = judged?;
             metrics::counter!(names::VERDICTS, names::KIND => finding_name(&finding)).increment(1);
             fault_point!("U8");
@@ -196,15 +205,18 @@ impl App {
         }
     }
 
-    /// Looks at content, in a place among [`super::LOOKS`].
-    pub(super) async fn inspect(
+    /// The whole, and what its content is: seen in a place among [`super::LOOKS`].
+    pub(super) async fn look_at_whole(
         &self,
-        spooled: &Arc<dyn Spooled>,
-        limits: Option<ArchiveLimits>,
-    ) -> Result<Observed, Error> {
+        staging: &mut Staging,
+        into_archives: bool,
+    ) -> Result<(Whole, Observed), Error> {
+        let limits = into_archives.then(|| self.archive_limits());
+        let inspector = Arc::clone(&self.inspector);
         let _place = self.looks.acquire().await.expect("it is never closed");
-        let (inspector, spooled) = (Arc::clone(&self.inspector), Arc::clone(spooled));
-        blocking(move || inspector.inspect(spooled.as_ref(), limits)).await
+        let seen = staging.finish(move |spooled| inspector.inspect(spooled, limits)).await?;
+        fault_point!("U7");
+        Ok(seen)
     }
 
     /// How far we look into archives: as far as the scanner does.
@@ -288,13 +300,10 @@ impl App {
     }
 }
 
-/// Makes the bytes durable, beside the scan. Bytes that are in the store already need it not.
-async fn sync_unless_shared(shared: Option<i64>, spooled: &Arc<dyn Spooled>) -> Result<(), Error> {
-    if shared.is_some() {
-        return Ok(());
-    }
+/// Makes the bytes durable, beside the scan.
+fn sync(spooled: &Arc<dyn Spooled>) -> JoinHandle<std::io::Result<()>> {
     let spooled = Arc::clone(spooled);
-    blocking(move || spooled.sync()).await
+    tokio::task::spawn_blocking(move || spooled.sync())
 }
 
 pub(super) fn no_commit() -> Refusal {

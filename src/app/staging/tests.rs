@@ -95,8 +95,8 @@ async fn the_bytes_arrive_in_order_counted_and_hashed() {
     parts.push((0, commit()));
     let end = staging.receive(&mut script(parts), 3_000_000, &Limits::default()).await.expect("received");
     assert!(matches!(end, End::Commit { .. }));
-    let whole = staging.finish().await.expect("whole");
-    assert_eq!((whole.size, whole.spooled.size()), (3_000_000, 3_000_000));
+    let (whole, looked) = staging.finish(|spooled| Ok(spooled.size())).await.expect("whole");
+    assert_eq!((whole.size, looked), (3_000_000, 3_000_000));
     assert_eq!(whole.sha256, Sha256(sha2::Sha256::digest(&sent).into()));
     assert_eq!(*memory.bytes.lock().expect("not poisoned"), sent);
 }
@@ -126,11 +126,11 @@ async fn a_full_disk_ends_the_upload_and_the_staging_stays_broken() {
     let mut staging = Staging::new(Box::new(memory));
     let received = staging.receive(&mut script([(0, chunk(10)), (0, commit())]), 100, &Limits::default()).await;
     let error = match received {
-        Ok(_) => staging.finish().await.err().expect("no room"),
+        Ok(_) => staging.finish(|_| Ok(())).await.err().expect("no room"),
         Err(error) => error,
     };
     assert_eq!(error.reason(), Some(Reason::NoSpace));
-    assert!(staging.finish().await.is_err());
+    assert!(staging.finish(|_| Ok(())).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
