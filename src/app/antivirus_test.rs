@@ -80,7 +80,7 @@ impl App {
         };
         match end {
             End::Commit { size, .. } => {
-                let (whole, observed) = self.look_at_whole(staging, true).await?;
+                let (whole, observed) = self.look_at_whole(staging, true, false).await?;
                 if size.is_some_and(|size| size != whole.size) {
                     return Err(Reason::SizeMismatch.into());
                 }

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use sha2::Digest;
 use tokio::{
-    task::{JoinError, JoinHandle},
+    task::JoinHandle,
     time::{Instant, timeout_at},
 };
 
@@ -65,18 +65,27 @@ pub struct Staging {
     size: u64,
 }
 
+/// So many are hashed without a job: that takes less time than to hand them over.
+const FEW_BYTES: usize = 32 << 10;
+
 /// What the write jobs work on.
 struct Work {
     writer: Option<Box<dyn SpoolWriter>>,
     hasher: sha2::Sha256,
+    /// What is pending was hashed already.
+    hashed: bool,
 }
 
 impl Work {
+    fn hash(&mut self, chunks: &[Bytes]) {
+        if !std::mem::take(&mut self.hashed) {
+            chunks.iter().for_each(|chunk| self.hasher.update(chunk));
+        }
+    }
+
     /// Blocks.
     fn take(&mut self, chunks: &[Bytes]) -> std::io::Result<()> {
-        for chunk in chunks {
-            self.hasher.update(chunk);
-        }
+        self.hash(chunks);
         if let (Some(writer), false) = (&mut self.writer, chunks.is_empty()) {
             writer.write(chunks)?;
             fault_point!("U4");
@@ -128,7 +137,7 @@ impl Staging {
 
     fn to(writer: Option<Box<dyn SpoolWriter>>) -> Self {
         Self {
-            state: State::Idle(Work { writer, hasher: sha2::Sha256::new() }),
+            state: State::Idle(Work { writer, hasher: sha2::Sha256::new(), hashed: false }),
             pending: Vec::new(),
             pending_bytes: 0,
             size: 0,
@@ -174,6 +183,22 @@ impl Staging {
         }
     }
 
+    /// Bytes that came so far.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The hash of all that came, where it is at hand before anything was written: few bytes, received at once.
+    pub fn digest_of_few(&mut self) -> Option<Sha256> {
+        let State::Idle(work) = &mut self.state else { return None };
+        if self.size != self.pending_bytes as u64 || self.pending_bytes > FEW_BYTES {
+            return None;
+        }
+        work.hash(&self.pending);
+        work.hashed = true;
+        Some(Sha256(work.hasher.clone().finalize().into()))
+    }
+
     /// Writes what still waits, and has a look at the whole on the same thread: what a look may block for is for the
     /// caller to bound.
     pub async fn finish<T: Send + 'static>(
@@ -184,7 +209,7 @@ impl Staging {
         let (mut work, chunks) = self.end().await?;
         blocking(move || {
             work.take(&chunks)?;
-            let Work { writer, hasher } = work;
+            let Work { writer, hasher, hashed: _ } = work;
             let spooled = writer.ok_or_else(|| std::io::Error::other(BROKEN))?.seal()?;
             let looked = look(spooled.as_ref())?;
             Ok((Whole { spooled, size, sha256: Sha256(hasher.finalize().into()) }, looked))
@@ -279,13 +304,10 @@ fn broken() -> Error {
 }
 
 /// Runs blocking work off the async threads.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T, Error> {
-    ended(tokio::task::spawn_blocking(work).await)
-}
-
-/// What a blocking job answered; one that was lost failed.
-pub fn ended<T>(job: Result<std::io::Result<T>, JoinError>) -> Result<T, Error> {
-    Ok(job.map_err(std::io::Error::other)??)
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, Error> {
+    Ok(tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)??)
 }
 
 /// How fast the bytes come: least so many in each window, and an end to all patience.

@@ -6,16 +6,15 @@
 
 use std::sync::Arc;
 
-use tokio::task::JoinHandle;
-
 use super::{
     App, Error, UploadSource,
     draft::Draft,
-    staging::{End, Staging, Whole, ended},
+    staging::{End, Staging, Whole, blocking},
 };
 use crate::{
     domain::{
-        BlobState, Caller, Chat, Event, EventKind, FileView, Kind, Reason, Refusal, Settings, Verdict, VerdictKind,
+        Blob, BlobState, Caller, Chat, Event, EventKind, FileView, Kind, Reason, Refusal, Settings, Verdict,
+        VerdictKind,
         admission::{self, Accepted, Admitted, Cleared, Declared, Finding, Received, Target, UploadOptions},
         media_type::{ArchiveLimits, Observed},
     },
@@ -24,8 +23,6 @@ use crate::{
     telemetry::names,
 };
 
-/// So many bytes are synced before it is known whether they must be.
-const SYNC_UNASKED_BYTES: u64 = 256 << 10;
 /// Seconds a node's lease on its intents lasts; renewed every 20 s.
 pub const LEASE_SECS: i64 = 60;
 
@@ -33,6 +30,14 @@ pub const LEASE_SECS: i64 = 60;
 enum Beginning {
     New(Box<Draft>, Intent),
     Before(Before),
+}
+
+/// A whole upload as the first look shows it.
+struct Seen {
+    whole: Whole,
+    observed: Observed,
+    /// A blob of the same bytes.
+    known: Option<Blob>,
 }
 
 impl App {
@@ -102,13 +107,13 @@ impl App {
         let work = self.tasks.spawn(async move {
             let _pass = pass;
             let admitted = admitted.under(&caller, &app.settings());
-            let (whole, observed) = match app.look_at_whole(draft.staging(), admitted.scan_due()).await {
+            let Seen { whole, observed, known } = match app.see(draft.staging(), admitted.scan_due()).await {
                 Ok(seen) => seen,
                 Err(error) => return Err(draft.refuse(error)),
             };
             let received =
                 Received { size: whole.size, sha256: whole.sha256, commit_size: size, commit_sha256: sha256 };
-            match app.judge_and_commit(caller, admitted, received, observed, &whole, intent).await {
+            match app.judge_and_commit(caller, admitted, received, observed, known, &whole, intent).await {
                 Ok((view, kept)) => {
                     draft.defuse();
                     if !kept {
@@ -154,35 +159,47 @@ impl App {
         work.await.map_err(|e| Error::from(std::io::Error::other(e)))?
     }
 
+    /// The whole, what its content is, and whether it is known. Few bytes are looked up by their hash, and made durable
+    /// if no scan is due, in the time that writing them takes: where they turn out to be known, that was needless and
+    /// cost less than the wait.
+    async fn see(&self, staging: &mut Staging, scan_due: bool) -> Result<Seen, Error> {
+        let (few, size) = (staging.digest_of_few(), staging.size());
+        let known = async {
+            match few {
+                Some(sha256) => Ok(Some(self.store.find_blob(sha256, size).await?)),
+                None => Ok::<_, Error>(None),
+            }
+        };
+        let sync = few.is_some() && !scan_due;
+        let (whole, known) = tokio::join!(self.look_at_whole(staging, scan_due, sync), known);
+        let (whole, observed) = whole?;
+        let known = match known? {
+            Some(known) => known,
+            None => self.store.find_blob(whole.sha256, size).await?,
+        };
+        Ok(Seen { whole, observed, known })
+    }
+
     /// Checks 10 to 16. Answers the file, and whether the spooled bytes became the store's.
+    #[expect(clippy::too_many_arguments, reason = "each is what a step before found")]
     async fn judge_and_commit(
         &self,
         caller: Caller,
         admitted: Admitted,
         received: Received,
         observed: Observed,
+        mut known: Option<Blob>,
         whole: &Whole,
         intent: Intent,
     ) -> Result<(FileView, bool), Error> {
         let settings = self.settings();
         let accepted = admission::accept(admitted, received, observed)?;
-        // Few bytes are made durable while it is asked whether they are there already: that costs less than to wait.
-        let mut syncing = (whole.size <= SYNC_UNASKED_BYTES).then(|| sync(&whole.spooled));
-        let mut known = self.store.find_blob(received.sha256, received.size).await?;
         loop {
             let shared = known.as_ref().filter(|b| b.state == BlobState::Active).map(|b| b.id);
-            let syncing = match shared {
-                // In the store already: these are not needed.
-                Some(_) => None,
-                None => Some(syncing.take().unwrap_or_else(|| sync(&whole.spooled))),
-            };
-            let (judged, synced) =
-                tokio::join!(self.find_verdict(&accepted, known.as_ref(), whole, &settings), async {
-                    match syncing {
-                        Some(job) => ended(job.await),
-                        None => Ok(()),
-                    }
-                });
+            let (judged, synced) = tokio::join!(
+                self.find_verdict(&accepted, known.as_ref(), whole, &settings),
+                sync_unless_shared(shared, &whole.spooled),
+            );
             let (finding, verdict) = judged?;
             metrics::counter!(names::VERDICTS, names::KIND => finding_name(&finding)).increment(1);
             fault_point!("U8");
@@ -210,11 +227,19 @@ impl App {
         &self,
         staging: &mut Staging,
         into_archives: bool,
+        sync: bool,
     ) -> Result<(Whole, Observed), Error> {
         let limits = into_archives.then(|| self.archive_limits());
         let inspector = Arc::clone(&self.inspector);
         let _place = self.looks.acquire().await.expect("it is never closed");
-        let seen = staging.finish(move |spooled| inspector.inspect(spooled, limits)).await?;
+        let look = move |spooled: &dyn Spooled| {
+            let observed = inspector.inspect(spooled, limits)?;
+            if sync {
+                spooled.sync()?;
+            }
+            Ok(observed)
+        };
+        let seen = staging.finish(look).await?;
         fault_point!("U7");
         Ok(seen)
     }
@@ -233,7 +258,7 @@ impl App {
     async fn find_verdict(
         &self,
         accepted: &Accepted,
-        known: Option<&crate::domain::Blob>,
+        known: Option<&Blob>,
         whole: &Whole,
         settings: &Settings,
     ) -> Result<(Finding, Verdict), Error> {
@@ -300,10 +325,13 @@ impl App {
     }
 }
 
-/// Makes the bytes durable, beside the scan.
-fn sync(spooled: &Arc<dyn Spooled>) -> JoinHandle<std::io::Result<()>> {
+/// Makes the bytes durable, beside the scan. Bytes that are in the store already need it not.
+async fn sync_unless_shared(shared: Option<i64>, spooled: &Arc<dyn Spooled>) -> Result<(), Error> {
+    if shared.is_some() || spooled.is_synced() {
+        return Ok(());
+    }
     let spooled = Arc::clone(spooled);
-    tokio::task::spawn_blocking(move || spooled.sync())
+    blocking(move || spooled.sync()).await
 }
 
 pub(super) fn no_commit() -> Refusal {

@@ -65,6 +65,8 @@ pub trait Spooled: ByteSource {
     fn key(&self) -> BlobKey;
     /// Makes the bytes durable. Blocks. A failed one is never retried: the upload fails.
     fn sync(&self) -> io::Result<()>;
+    /// True once [`Spooled::sync`] has succeeded. Does not block.
+    fn is_synced(&self) -> bool;
 }
 
 /// Sees every chunk of a stream before it is passed on, off the async threads where reading blocks.
