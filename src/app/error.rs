@@ -55,7 +55,7 @@ impl Error {
             Error::Store(StoreError::Duplicate(_) | StoreError::Refused(_)) => None,
             Error::Blob(BlobError::NoSpace(_)) => Some(Reason::NoSpace),
             Error::Blob(BlobError::Unavailable(_)) => Some(Reason::StoreDown),
-            Error::Scan(ScanError::Down(_)) => Some(Reason::ScannerDown),
+            Error::Scan(ScanError::Down(_) | ScanError::NoVerdict(_)) => Some(Reason::ScannerDown),
             Error::Scan(ScanError::TooLong(_)) => Some(Reason::Unscannable),
             Error::Scan(ScanError::Source(_)) => Some(Reason::StoreDown),
         }

@@ -7,7 +7,12 @@ use std::time::{Duration, Instant};
 use tonic::{Code, Status};
 
 use crate::harness::{
-    Node, Operator, Setup, assert_refused, clamd::Clamd, pb, process, reason_of, refusal::has_retry, samples,
+    Node, Operator, Setup, assert_refused,
+    clamd::Clamd,
+    grudging::{BREAK, ERROR, Grudging},
+    pb, process, reason_of,
+    refusal::has_retry,
+    samples,
 };
 
 /// Longest a scan of a small file may take: 30 s and its size at 2 MiB/s, and some for a busy machine.
@@ -84,6 +89,40 @@ async fn stopped_clamd_refuses_uploads_within_the_deadline_and_works_10_s_after_
     assert!(from.elapsed() < Duration::from_secs(5), "{:?}", from.elapsed());
     node.assert_consistent().await;
     clamd.signal("CONT");
+    assert_works_again_soon(&node).await;
+}
+
+#[tokio::test]
+async fn files_that_clamd_gives_no_verdict_on_are_refused_alone() {
+    let mut scanner = Grudging::start().await;
+    let (node, _) = with_a_file(Setup::new().external(scanner.address())).await;
+    let bad = async |text: &str| {
+        let file = node.upload("bad.txt", samples::text(500, text)).to_chat("42");
+        let status = assert_refused(file.by(&Operator::new()).await, Code::Unavailable, "SCANNER_DOWN");
+        assert!(has_retry(&status));
+    };
+    // Longer than the pause before a probe, so that canaries come and go between the bad files.
+    let until = Instant::now() + Duration::from_secs(3);
+    let mut good = 0;
+    while Instant::now() < until {
+        bad(ERROR).await;
+        upload_fresh(&node).await.expect("only the bad file is refused");
+        bad(BREAK).await;
+        upload_fresh(&node).await.expect("only the bad file is refused");
+        good += 2;
+    }
+    assert!(node.scanner_status().await.expect("an administrator may ask").healthy);
+    assert_eq!(node.number("SELECT count(*) AS n FROM files"), 1 + good);
+    node.assert_consistent().await;
+    // Without a verdict because there is no scanner: everybody is told so, within the deadline.
+    scanner.clamd().kill9();
+    let from = Instant::now();
+    assert_refused(upload_fresh(&node).await, Code::Unavailable, "SCANNER_DOWN");
+    while node.scanner_status().await.expect("an administrator may ask").healthy {
+        assert!(from.elapsed() < DEADLINE, "the probe did not find it out");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    scanner.clamd().launch().await;
     assert_works_again_soon(&node).await;
 }
 
