@@ -131,7 +131,9 @@ impl Scanning {
         }
     }
 
-    /// The verdict on exactly these bytes: known and CLEAN under the current signatures, or a scan in a slot.
+    /// The verdict on exactly these bytes: known and CLEAN under the current signatures, or a scan in a slot. A hit is
+    /// of the moment it was told, any other verdict of `now`, before the scan: so of two scans that overlap the hit is
+    /// the later one.
     pub async fn find_verdict(
         &self,
         known: Option<&Blob>,
@@ -171,7 +173,10 @@ impl Scanning {
                 self.current()?;
                 (Finding::Clean, verdict(VerdictKind::Clean))
             }
-            Ok(ScanReply::Found { signature }) => (Finding::Found { signature }, verdict(VerdictKind::Infected)),
+            Ok(ScanReply::Found { signature }) => {
+                let hit = Verdict { at: self.clock.now(), ..verdict(VerdictKind::Infected) };
+                (Finding::Found { signature }, hit)
+            }
             Ok(ScanReply::Unscannable { cause }) => {
                 // It may be accepted by the settings: not on the word of a scanner in doubt.
                 self.current()?;

@@ -158,6 +158,8 @@ pub enum Committed {
     Ready(Box<FileView>),
     /// The blob to be shared is not ACTIVE any more: publish under the own key and commit again.
     BlobGone,
+    /// The same bytes were found infected since this verdict's scan began, perhaps by newer signatures: judge them anew.
+    HitSince,
 }
 
 /// Uploads, from intent to file.

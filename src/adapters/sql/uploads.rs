@@ -152,6 +152,9 @@ pub(super) async fn commit(conn: &mut Conn, commit: Commit) -> Result<Committed,
             chat
         }
     };
+    if is_looked(&verdict) && was_hit_since(conn, &cleared, &verdict).await? {
+        return Ok(Committed::HitSince);
+    }
     let blob = match bytes {
         BytesAt::Published => new_blob(conn, &cleared, intent.key, verdict, now).await?,
         BytesAt::Shared(id) => match shared_blob(conn, id, verdict).await? {
@@ -198,6 +201,25 @@ pub(super) async fn commit(conn: &mut Conn, commit: Commit) -> Result<Committed,
     Ok(Committed::Ready(Box::new(FileView { file, blob, chats, chats_truncated: false })))
 }
 
+/// A scanner looked, and nothing was found.
+const fn is_looked(verdict: &Verdict) -> bool {
+    matches!(verdict.kind, VerdictKind::Clean | VerdictKind::UnscannableAccepted)
+}
+
+/// The same bytes are in quarantine by a hit that is later than the beginning of this verdict's scan.
+async fn was_hit_since(
+    conn: &mut Conn,
+    cleared: &admission::Cleared,
+    verdict: &Verdict,
+) -> Result<bool, StoreError> {
+    let hit = blobs::table
+        .filter(blobs::sha256.eq(cleared.received.sha256.0.as_slice()))
+        .filter(blobs::size.eq(i64::try_from(cleared.received.size).unwrap_or(i64::MAX)))
+        .filter(blobs::state.eq(rows::blob_state_name(BlobState::Quarantined)))
+        .filter(blobs::scanned_at.gt(verdict.at.0));
+    Ok(diesel::select(exists(hit)).get_result(conn).await?)
+}
+
 async fn new_blob(
     conn: &mut Conn,
     cleared: &admission::Cleared,
@@ -235,9 +257,8 @@ async fn shared_blob(conn: &mut Conn, id: i64, verdict: Verdict) -> Result<Optio
         .optional()?;
     let Some(row) = row else { return Ok(None) };
     let mut blob = Blob::try_from(row)?;
-    let looked = matches!(verdict.kind, VerdictKind::Clean | VerdictKind::UnscannableAccepted);
     let news = blob.verdict.kind == VerdictKind::NotScanned || blob.verdict.signatures != verdict.signatures;
-    if looked && news {
+    if is_looked(&verdict) && news {
         diesel::update(blobs::table.find(id))
             .set((
                 blobs::verdict.eq(rows::verdict_name(verdict.kind)),

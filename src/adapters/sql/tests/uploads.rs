@@ -153,6 +153,37 @@ async fn a_shared_blob_must_be_active_and_takes_the_better_verdict() {
 }
 
 #[tokio::test]
+async fn a_verdict_older_than_a_hit_on_the_same_bytes_is_not_stored() {
+    let w = world();
+    let caller = operator("17", &[], &[]);
+    let upload = Upload::to(Target::Library);
+    let stored = w.upload(&caller, &upload).await;
+    let hit = |secs| Verdict { at: Time::from_secs(secs), ..verdict(VerdictKind::Infected, "2") };
+    assert_eq!(w.store.quarantine(sha(0), hit(100), "Eicar").await.expect("quarantines"), 1);
+    let events = w.events();
+    let commit = async |kind, secs, signatures: &str, size| {
+        let upload = Upload { size, ..upload.clone() };
+        let intent = w.started(&caller, &upload).await;
+        let mut commit = w.commit(&caller, &upload, intent);
+        (commit.cleared, commit.verdict) =
+            (w.cleared(&upload, kind), Verdict { at: Time::from_secs(secs), ..verdict(kind, signatures) });
+        w.store.commit_upload(commit).await.expect("no failure")
+    };
+    for kind in [VerdictKind::Clean, VerdictKind::UnscannableAccepted] {
+        // Whatever signatures each was made by: of scans that overlap, nobody knows which were newer.
+        for signatures in ["1", "2", "3"] {
+            assert!(matches!(commit(kind, 99, signatures, 10).await, Committed::HitSince));
+        }
+    }
+    assert_eq!(w.events(), events, "nothing changed");
+    let anew = ready(commit(VerdictKind::Clean, 101, "3", 10).await);
+    assert_ne!(anew.blob.id, stored.blob.id);
+    // Other bytes, and bytes that nobody looked at, are not concerned.
+    ready(commit(VerdictKind::Clean, 99, "1", 11).await);
+    ready(commit(VerdictKind::NotScanned, 99, "", 10).await);
+}
+
+#[tokio::test]
 async fn a_dead_nodes_intents_are_listed_when_their_lease_is_over_and_own_ones_at_start() {
     let w = world();
     let caller = operator("17", &[], &[]);
