@@ -80,7 +80,7 @@ reasons! {
     /// More bytes than allowed; metadata `limit_bytes`.
     TooLarge, "TOO_LARGE", InvalidArgument, "the file is larger than allowed";
     /// No room left on the disk or in the spool.
-    NoSpace, "NO_SPACE", Unavailable, "no room to take the upload: try again later";
+    NoSpace, "NO_SPACE", Unavailable, "no room to store it: try again later";
     /// No scanner that is proved to work.
     ScannerDown, "SCANNER_DOWN", Unavailable, "the virus scanner is not available: try again later";
     /// Too much at once.

@@ -26,9 +26,12 @@ pub enum StoreError {
     /// Another transaction was faster; the same call may pass.
     #[error("the transaction met another one: {0}")]
     Conflict(String),
-    /// No answer, no connection, no room.
+    /// No answer, no connection.
     #[error("the database is not available: {0}")]
     Unavailable(#[source] io::Error),
+    /// The database's disk is full.
+    #[error("the database has no room: {0}")]
+    NoSpace(String),
     /// A row holds what no row may hold.
     #[error("the row {table} {id} is damaged: column {column}")]
     Corrupt {

@@ -25,12 +25,13 @@ pub struct Setup {
     config: Vec<String>,
     wrapper: Vec<String>,
     fault: Option<String>,
+    disk: Option<String>,
     wait_for_scanner: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { config: Vec::new(), wrapper: Vec::new(), fault: None, wait_for_scanner: true }
+        Self { config: Vec::new(), wrapper: Vec::new(), fault: None, disk: None, wait_for_scanner: true }
     }
 }
 
@@ -52,6 +53,11 @@ impl Setup {
     /// Runs it under another program, as `strace -f -o FILE`.
     pub fn under(mut self, wrapper: &[&str]) -> Self {
         self.wrapper = wrapper.iter().map(|w| (*w).to_owned()).collect();
+        self
+    }
+    /// Its data folder is a disk of its own, in memory, of this size as `mount` takes it: `64m`.
+    pub fn on_disk_of(mut self, size: &str) -> Self {
+        self.disk = Some(size.to_owned());
         self
     }
     /// Ready is ready without a scanner.
@@ -86,6 +92,9 @@ impl Node {
     /// Starts one and waits until it serves.
     pub async fn start(setup: Setup) -> Self {
         let folder = new_folder();
+        if let Some(size) = &setup.disk {
+            mount(&folder.join("data"), size);
+        }
         let mut node = Self { setup, folder, address: free_port(), metrics: free_port(), child: None };
         node.launch().await;
         node
@@ -277,10 +286,19 @@ impl Drop for Node {
                 }
             }
         }
+        if self.setup.disk.is_some() {
+            let _ = Command::new("umount").arg("--lazy").arg(self.data()).status();
+        }
         if !std::thread::panicking() {
             let _ = fs::remove_dir_all(&self.folder);
         }
     }
+}
+
+fn mount(folder: &Path, size: &str) {
+    fs::create_dir(folder).expect("our own folder");
+    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(folder).status();
+    assert!(mount.is_ok_and(|status| status.success()), "this test needs the right to mount a tmpfs");
 }
 
 /// A port that is free now.

@@ -93,6 +93,44 @@ async fn a_panicking_body_fails_alone() {
 }
 
 #[tokio::test]
+async fn a_full_disk_is_no_space_for_all_of_the_group_and_passes() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(&dir);
+    let most = async |pages: &'static str| {
+        let set: Result<(), StoreError> = store.engine.write(move |conn| execute(conn, pages)).await;
+        set.expect("sets");
+    };
+    let event = || Event::new(EventKind::ChatPut, Actor::SYSTEM).detail("x".repeat(3_000));
+    let write = || store.record(event(), Time(1));
+    write().await.expect("there is room");
+    // Fewer than there are: SQLite takes as many as there are.
+    most("PRAGMA max_page_count = 1").await;
+    let mut full = 0;
+    for _ in 0..20 {
+        for answer in join_all((0..8).map(|_| write())).await {
+            match answer {
+                Ok(()) => {}
+                Err(StoreError::NoSpace(_)) => full += 1,
+                Err(other) => panic!("{other:?} instead of NoSpace"),
+            }
+        }
+    }
+    assert!(full >= 19 * 8, "{full}");
+    let upload = store.quarantine(sha(0), verdict(VerdictKind::Infected, "1"), "Eicar").await;
+    assert_eq!(upload.expect("changes nothing, and needs no room"), 0);
+    most("PRAGMA max_page_count = 1000000").await;
+    write().await.expect("there is room again");
+}
+
+fn execute<'c>(
+    conn: &'c mut super::super::Conn,
+    sql: &'static str,
+) -> futures_util::future::BoxFuture<'c, Result<(), StoreError>> {
+    use diesel_async::SimpleAsyncConnection as _;
+    Box::pin(async move { Ok(conn.batch_execute(sql).await?) })
+}
+
+#[tokio::test]
 async fn a_damaged_row_is_told_with_table_column_and_id() {
     use diesel::{Connection, connection::SimpleConnection};
     let w = world();
