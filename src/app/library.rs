@@ -132,7 +132,7 @@ impl App {
 
     fn seal_place(&self, place: Place, bound: &str) -> String {
         let fields = Fields::default().field(&digest(bound)).number(place.key).number(place.number);
-        self.secrets.seal(Purpose::Page, &fields.done())
+        self.secrets.seal(Purpose::Page, &fields.done(), self.ids.random())
     }
 
     fn open_place(&self, token: &str, bound: &str) -> Option<Place> {

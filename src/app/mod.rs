@@ -94,7 +94,7 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// New ids.
     pub ids: Arc<dyn Ids>,
-    /// Signs links and page tokens.
+    /// Seal links and page tokens.
     pub secrets: Secrets,
     /// This node's name: its intents are its own to recover.
     pub node: String,

@@ -1,6 +1,6 @@
 //! What a list may ask for: filter, order, and the place where a page ends.
 //!
-//! Not here: the signing of page tokens (`app/seal.rs`) and the queries (`adapters/sql/listing.rs`).
+//! Not here: the sealing of page tokens (`app/seal.rs`) and the queries (`adapters/sql/listing.rs`).
 
 use super::{ChatId, FileId, Person, Sha256, Time, file::VerdictKind};
 
