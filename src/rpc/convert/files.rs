@@ -270,7 +270,8 @@ pub fn page(page: FilePage, caller: &Caller) -> pb::ListFilesResponse {
     pb::ListFilesResponse {
         files: rows.into_iter().map(|view| file(view, caller)).collect(),
         next_page_token: next_token,
-        total: total.map(count),
+        total: total.map(|total| count(total.files)),
+        total_is_lower_bound: total.is_some_and(|total| total.is_lower_bound),
     }
 }
 
