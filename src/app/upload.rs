@@ -92,7 +92,13 @@ impl App {
             }
         };
         fault_point!("U3");
-        let (size, sha256) = match draft.staging().receive(source.as_mut(), admitted.max_bytes(), &self.limits).await {
+        let fenced = draft.fenced();
+        let received = tokio::select! {
+            biased;
+            () = fenced => Err(Reason::Fenced.into()),
+            end = draft.staging().receive(source.as_mut(), admitted.max_bytes(), &self.limits) => end,
+        };
+        let (size, sha256) = match received {
             Ok(End::Commit { size, sha256 }) => (size, sha256),
             Ok(End::Abandoned) => return Err(no_commit().into()),
             Err(error) => return Err(draft.refuse(error)),
@@ -141,12 +147,13 @@ impl App {
             now,
             lease_until: now.plus_secs(LEASE_SECS),
         };
-        let (app, caller) = (Arc::clone(self), caller.clone());
+        let (app, caller, declared) = (Arc::clone(self), caller.clone(), declared.clone());
         let work = self.tasks.spawn(async move {
             fault_point!("U2");
-            let target = new.target.clone();
             Ok::<_, Error>(match app.store.begin_upload(new).await? {
-                Begun::Started(intent) => Beginning::New(Box::new(Draft::new(&app, intent, &caller, target)), intent),
+                Begun::Started(intent) => {
+                    Beginning::New(Box::new(Draft::new(&app, intent, &caller, &declared)), intent)
+                }
                 Begun::Before(before) => Beginning::Before(before),
             })
         });
