@@ -18,6 +18,7 @@ use tokio::{
     sync::{oneshot, watch},
     task::JoinHandle,
 };
+use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
 
@@ -47,6 +48,9 @@ mod connections;
 const DATABASE: &str = "lhfile.db";
 /// How long the ready line waits for the scanner's first verdict on itself.
 const SCANNER_PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long connections that are cut off may take to be gone.
+const CUT_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why the server does not start, or ended on its own.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +99,10 @@ pub struct Node {
     health: (HealthReporter, Arc<MethodTable>),
     stop: oneshot::Sender<()>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    /// Cancelled once nothing is served any more, for whatever reason.
+    ended: CancellationToken,
+    /// Cancelled, it ends every connection.
+    cut: CancellationToken,
     grace: Duration,
 }
 
@@ -109,7 +117,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     }
     let mut terminate = signal(tokio::signal::unix::SignalKind::terminate())?;
     let mut interrupt = signal(tokio::signal::unix::SignalKind::interrupt())?;
-    let mut node = start(&config, Arc::new(SystemClock), Arc::new(SystemIds)).await?;
+    let node = start(&config, Arc::new(SystemClock), Arc::new(SystemIds)).await?;
     let scanner = tokio::select! {
         scanner = node.scanner_line() => scanner,
         _ = terminate.recv() => return node.stop().await,
@@ -124,9 +132,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        ended = &mut node.serving => {
-            ended.map_err(|e| ServeError::Start(e.to_string()))??;
-        }
+        () = node.ended.cancelled() => {}
     }
     tracing::info!(grace_seconds = node.grace.as_secs(), "ending: no new calls, running ones may finish");
     node.stop().await
@@ -200,13 +206,18 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     // The tower stack, from the outside in: first every call gets its id, span, log line and metrics, so that refusals
     // have them too; then the gate, so that nothing behind it is reached without a right; then the services.
     let (stop, stopped) = oneshot::channel::<()>();
-    let router =
-        transport(config).layer(RequestIdLayer::new(ids, Arc::clone(&table))).layer(access).add_routes(services);
-    let incoming = connections::accept(listener, config.limits.connections, lifetime(config));
-    let serving = app.tasks().spawn(router.serve_with_incoming_shutdown(incoming, async {
+    let router = transport(config)
+        .layer(RequestIdLayer::new(ids, Arc::clone(&table)))
+        .layer(access)
+        .add_routes(services);
+    let (ended, cut) = (CancellationToken::new(), CancellationToken::new());
+    let incoming = connections::accept(listener, config.limits.connections, lifetime(config), cut.clone());
+    let serves = ended.clone().drop_guard();
+    let serving = app.tasks().spawn(async move {
+        let _serves = serves;
         // A dropped sender ends the server too.
-        drop(stopped.await);
-    }));
+        router.serve_with_incoming_shutdown(incoming, async { drop(stopped.await) }).await
+    });
     Ok(Node {
         address,
         app,
@@ -216,6 +227,8 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
         health: (reporter, table),
         stop,
         serving,
+        ended,
+        cut,
         grace: config.shutdown_grace(),
     })
 }
@@ -327,14 +340,16 @@ impl Node {
     /// Takes no new calls, lets running ones finish for the grace, then ends scanner and database.
     ///
     /// # Errors
-    /// The transport's own, if it had ended by itself.
+    /// The transport's own, if it ended by itself.
     pub async fn stop(self) -> Result<(), ServeError> {
-        let Self { app, store, antivirus, health: (reporter, table), stop, mut serving, grace, .. } = self;
+        let Self { app, store, antivirus, health: (reporter, table), stop, mut serving, cut, grace, .. } = self;
         rpc::health::retire(&reporter, &table).await;
         drop(stop);
-        let ended = tokio::time::timeout(grace, &mut serving).await;
+        let mut ended = tokio::time::timeout(grace, &mut serving).await;
         if ended.is_err() {
-            tracing::warn!("calls were still running when the grace ended: they are cut off");
+            tracing::warn!("calls were still running when the grace ended: they are cut off, with their connections");
+            cut.cancel();
+            ended = tokio::time::timeout(CUT_WITHIN, &mut serving).await;
             serving.abort();
         }
         app.stop(Duration::from_secs(5)).await;
@@ -343,8 +358,12 @@ impl Node {
         }
         store.close().await;
         match ended {
-            Ok(Ok(Err(error))) => Err(error.into()),
-            Ok(Ok(Ok(())) | Err(_)) | Err(_) => Ok(()),
+            Ok(Ok(result)) => Ok(result?),
+            Ok(Err(panicked)) => Err(ServeError::Start(panicked.to_string())),
+            Err(_) => Ok(()),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
