@@ -36,6 +36,7 @@ use crate::{
         self,
         access::AccessLayer,
         credential::{KeyAlgorithm, KeyConfig, KeySet},
+        deadline::DeadlineLayer,
         methods::MethodTable,
         request_id::RequestIdLayer,
     },
@@ -204,10 +205,12 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     app.spawn_until_stop(|app| async move { rpc::health::follow(app.health(), telling, &names).await });
 
     // The tower stack, from the outside in: first every call gets its id, span, log line and metrics, so that refusals
-    // have them too; then the gate, so that nothing behind it is reached without a right; then the services.
+    // have them too; then the caller's own deadline, over all the work; then the gate, so that nothing behind it is
+    // reached without a right; then the services.
     let (stop, stopped) = oneshot::channel::<()>();
     let router = transport(config)
         .layer(RequestIdLayer::new(ids, Arc::clone(&table)))
+        .layer(DeadlineLayer)
         .layer(access)
         .add_routes(services);
     let (ended, cut) = (CancellationToken::new(), CancellationToken::new());
