@@ -10,7 +10,7 @@ use crate::harness::{
     Node, Operator, Setup, assert_refused,
     clamd::Clamd,
     grudging::{BREAK, ERROR, Grudging},
-    pb, process, reason_of,
+    orphan, pb, process, reason_of,
     refusal::has_retry,
     samples,
 };
@@ -229,4 +229,16 @@ async fn orphaned_clamd_of_a_killed_server_is_ended_by_the_next_one() {
     let own = node.clamd_pid().expect("its own");
     node.terminate();
     assert!(!std::path::Path::new(&format!("/proc/{own}")).exists(), "an orderly end takes it along");
+}
+
+#[tokio::test]
+async fn these_tests_leave_nothing_of_a_server_that_they_killed() {
+    let (mut node, _) = with_a_file(Setup::new()).await;
+    let record = orphan::record(&node.data()).expect("a managed clamd is recorded");
+    let folder = std::path::PathBuf::from(record["folder"].as_str().expect("a path"));
+    let clamd = node.clamd_pid().expect("its own");
+    node.kill9();
+    assert!(folder.exists(), "a killed server leaves it");
+    drop(node);
+    assert!(!folder.exists() && !std::path::Path::new(&format!("/proc/{clamd}")).exists());
 }

@@ -14,7 +14,7 @@ use std::{
 
 use tokio::{sync::OnceCell, time::sleep};
 
-use super::{callers::SECRET, process};
+use super::{callers::SECRET, orphan, process};
 
 /// How long a server may take to be ready. It starts in a second; the machine may be busy.
 const READY: Duration = Duration::from_secs(60);
@@ -199,8 +199,7 @@ impl Node {
 
     /// The process of its clamd, as the data folder tells.
     pub fn clamd_pid(&self) -> Option<u32> {
-        let record: serde_json::Value = serde_json::from_slice(&fs::read(self.data().join("clamd.json")).ok()?).ok()?;
-        record["child"]["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok())
+        orphan::record(&self.data())?["child"]["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok())
     }
 
     /// Waits until an upload has come to the point of `stops_at`.
@@ -281,11 +280,9 @@ impl Drop for Node {
             if !process::wait_for_end(&mut child, Duration::from_secs(5)) {
                 let _ = child.kill();
                 let _ = child.wait();
-                if let Some(clamd) = self.clamd_pid() {
-                    let _ = Command::new("kill").args(["-9", &clamd.to_string()]).status();
-                }
             }
         }
+        orphan::end(&self.data());
         if self.setup.disk.is_some() {
             let _ = Command::new("umount").arg("--lazy").arg(self.data()).status();
         }
@@ -297,7 +294,8 @@ impl Drop for Node {
 
 fn mount(folder: &Path, size: &str) {
     fs::create_dir(folder).expect("our own folder");
-    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(folder).status();
+    let mount =
+        Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(folder).status();
     assert!(mount.is_ok_and(|status| status.success()), "this test needs the right to mount a tmpfs");
 }
 
@@ -324,6 +322,7 @@ fn remove_leftovers(parent: &Path) {
         let name = entry.file_name();
         let pid = name.to_str().and_then(|n| n.strip_prefix("it-")?.split('-').next());
         if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            orphan::end(&entry.path().join("data"));
             let _ = fs::remove_dir_all(entry.path());
         }
     }
