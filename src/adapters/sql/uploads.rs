@@ -21,7 +21,7 @@ use crate::{
 
 /// The intent may still be committed.
 const RUNNING: &str = "RUNNING";
-/// A newer stream took over: it can only end.
+/// A newer stream took over, or it is being removed: it can only end.
 const FENCED: &str = "FENCED";
 /// It became a file; the row remembers its request id.
 const DONE: &str = "DONE";
@@ -207,11 +207,7 @@ const fn is_looked(verdict: &Verdict) -> bool {
 }
 
 /// The same bytes are in quarantine by a hit that is later than the beginning of this verdict's scan.
-async fn was_hit_since(
-    conn: &mut Conn,
-    cleared: &admission::Cleared,
-    verdict: &Verdict,
-) -> Result<bool, StoreError> {
+async fn was_hit_since(conn: &mut Conn, cleared: &admission::Cleared, verdict: &Verdict) -> Result<bool, StoreError> {
     let hit = blobs::table
         .filter(blobs::sha256.eq(cleared.received.sha256.0.as_slice()))
         .filter(blobs::size.eq(i64::try_from(cleared.received.size).unwrap_or(i64::MAX)))
@@ -371,6 +367,11 @@ pub(super) async fn quarantine(
     Ok(hit as u64)
 }
 
-pub(super) async fn is_key_published(conn: &mut Conn, key: BlobKey) -> Result<bool, StoreError> {
-    Ok(diesel::select(exists(blobs::table.filter(blobs::key.eq(key.0.as_slice())))).get_result(conn).await?)
+/// A COMMIT that failed may have left its pages in the log, whole: they count again after a kill, unless another
+/// transaction has written over them. That is this one. An intent that is fenced already has been written to since its
+/// commit could have been.
+pub(super) async fn fence(conn: &mut Conn, intent: Intent) -> Result<bool, StoreError> {
+    let running = uploads::table.filter(uploads::id.eq(intent.id)).filter(uploads::state.eq(RUNNING));
+    diesel::update(running).set(uploads::state.eq(FENCED)).execute(conn).await?;
+    Ok(diesel::select(exists(blobs::table.filter(blobs::key.eq(intent.key.0.as_slice())))).get_result(conn).await?)
 }

@@ -8,8 +8,11 @@ use futures_util::future::join_all;
 
 use super::*;
 use crate::{
-    domain::{Event, EventKind, Reason, listing::{FileQuery, Total}},
-    ports::{StoreError, UploadStore},
+    domain::{
+        Event, EventKind, Reason,
+        listing::{FileQuery, Total},
+    },
+    ports::{FileStore, StoreError, UploadStore},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -32,9 +35,10 @@ async fn a_refused_body_among_many_leaves_the_others_and_nothing_of_itself() {
         commits.push(commit);
     }
     let keys: Vec<_> = commits.iter().map(|c| c.intent.key).collect();
+    let none = |key| Intent { id: -2, key };
     let answers = join_all(commits.into_iter().map(|commit| w.store.commit_upload(commit))).await;
     for (i, answer) in answers.into_iter().enumerate() {
-        let published = w.store.is_key_published(keys[i]).await.expect("looks");
+        let published = w.store.fence_upload(none(keys[i])).await.expect("looks");
         match i {
             20 => assert_eq!(reason(answer), Reason::Fenced),
             40 => assert!(matches!(answer, Err(Stop::Failed(StoreError::Duplicate(_)))), "{answer:?}"),
@@ -68,6 +72,47 @@ async fn a_file_outlives_the_store_and_an_ended_store_is_unavailable() {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     panic!("closed in order, and the log is not folded in");
+}
+
+/// A second life on what a kill would leave now of the database in `dir`.
+fn killed(dir: &tempfile::TempDir) -> (SqliteStore, tempfile::TempDir) {
+    let copy = tempfile::tempdir().expect("a folder");
+    for name in ["lhfile.sqlite", "lhfile.sqlite-wal"] {
+        std::fs::copy(dir.path().join(name), copy.path().join(name)).expect("copied");
+    }
+    (open(&copy), copy)
+}
+
+#[tokio::test]
+async fn a_commit_that_failed_does_not_come_back_once_its_intent_is_fenced() {
+    use std::os::unix::fs::FileExt as _;
+    let w = world();
+    let caller = operator("17", &[], &[]);
+    let upload = Upload::to(Target::Library);
+    let intent = w.started(&caller, &upload).await;
+    let commit = w.commit(&caller, &upload, intent);
+    let file = FileRef::Id(commit.file_id);
+    let log = w.dir.path().join("lhfile.sqlite-wal");
+    let before = std::fs::read(&log).expect("a log");
+    // The pages that this very commit writes, made by another life on the same log.
+    let (twin, twins) = killed(&w.dir);
+    twin.commit_upload(commit).await.expect("commits");
+    let written = std::fs::read(twins.path().join("lhfile.sqlite-wal")).expect("a log");
+    assert!(written.starts_with(&before) && written.len() > before.len());
+    // They reached the log, and then its sync failed: the engine tells a failure and goes on before them.
+    let log = std::fs::OpenOptions::new().write(true).open(&log).expect("a log");
+    log.write_all_at(&written[before.len()..], before.len() as u64).expect("written");
+    assert_eq!(w.store.find_file(file, &caller).await.expect("looks"), None);
+    let (risen, _risen) = killed(&w.dir);
+    assert!(risen.find_file(file, &caller).await.expect("looks").is_some(), "this is what must not meet removed bytes");
+
+    assert!(!w.store.fence_upload(intent).await.expect("fences"), "its bytes may go");
+    let (dead, _dead) = killed(&w.dir);
+    assert_eq!(dead.find_file(file, &caller).await.expect("looks"), None);
+    assert!(!dead.fence_upload(intent).await.expect("looks"));
+    assert_eq!(dead.list_dead_uploads(Some("n1"), w.now(), 10).await.expect("lists"), [intent], "to be buried again");
+    let again = w.commit(&caller, &upload, intent);
+    assert_eq!(reason(w.store.commit_upload(again).await), Reason::Fenced);
 }
 
 #[tokio::test]

@@ -150,7 +150,7 @@ async fn no_statement_of_a_call_walks_a_table_or_sorts() {
         }
     }
     body(&store, |c| async { uploads::find_blob(c, sha(0), 1).await }.boxed()).await;
-    body(&store, |c| async { uploads::is_key_published(c, BlobKey([0; 16])).await }.boxed()).await;
+    body(&store, |c| async { uploads::fence(c, Intent { id: 0, key: BlobKey([0; 16]) }).await }.boxed()).await;
     body(&store, |c| async { uploads::list_dead(c, Some("n".into()), Time(1), 5).await }.boxed()).await;
     body(&store, |c| async { super::super::settings::load(c).await }.boxed()).await;
     body(&store, |c| async { chats::find(c, "a".parse().expect("valid")).await }.boxed()).await;
@@ -231,9 +231,7 @@ async fn every_list_walks_its_own_index_in_order() {
                 }
                 judge(&plans, &[]);
                 // As many as there are, so that it looks for what lies beyond, too.
-                let total = body(&store, |c| {
-                    async move { listing::count(c, &Plan::new(&counted), 1).await }.boxed()
-                });
+                let total = body(&store, |c| async move { listing::count(c, &Plan::new(&counted), 1).await }.boxed());
                 assert_eq!(total.await, Total::exactly(1));
                 judge(&self::plans(&store, &record).await, &[]);
             }

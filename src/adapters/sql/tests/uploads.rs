@@ -148,8 +148,9 @@ async fn a_shared_blob_must_be_active_and_takes_the_better_verdict() {
     let fresh = ready(w.store.commit_upload(w.commit(&caller, &upload, intent)).await.expect("commits"));
     assert_ne!(fresh.blob.id, blob, "sha256 is not unique");
     assert_eq!(w.store.find_blob(sha(0), 10).await.expect("finds").map(|b| b.id), Some(fresh.blob.id));
-    assert!(w.store.is_key_published(fresh.blob.key).await.expect("looks"));
-    assert!(!w.store.is_key_published(BlobKey([9; 16])).await.expect("looks"));
+    let of = |key| Intent { id: -1, key };
+    assert!(w.store.fence_upload(of(fresh.blob.key)).await.expect("looks"), "its bytes are a blob's");
+    assert!(!w.store.fence_upload(of(BlobKey([9; 16]))).await.expect("looks"));
 }
 
 #[tokio::test]
