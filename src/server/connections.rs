@@ -10,12 +10,12 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore},
     time::{Sleep, sleep},
 };
 use tokio_stream::wrappers::TcpListenerStream;
@@ -58,6 +58,25 @@ pub fn accept(
                 }
             }
         }
+    })
+}
+
+/// How old connections get: nine ages from 90 to 110 % of this one. Clients that came together, because the server was
+/// started anew, do not all leave and come back together for ever.
+pub fn ages(seconds: u64) -> [Duration; 9] {
+    std::array::from_fn(|step| Duration::from_millis(seconds * (900 + 25 * step as u64)))
+}
+
+/// Deals the connections out without end, in turn to whoever asks: a server of tonic's knows one age for all of its
+/// connections, so there is one for each age.
+pub fn deal<C>(connections: impl Stream<Item = C> + Send) -> impl Iterator<Item = impl Stream<Item = C> + Send> {
+    // Fair: who has had one waits behind all others.
+    let connections = Arc::new(Mutex::new(Box::pin(connections)));
+    std::iter::repeat_with(move || {
+        stream::unfold(Arc::clone(&connections), |connections| async move {
+            let next = connections.lock().await.next().await?;
+            Some((next, connections))
+        })
     })
 }
 
@@ -182,13 +201,41 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn ages_are_spread_by_a_tenth_either_way() {
+        let ages = ages(1_800);
+        assert_eq!(
+            (ages[0], ages[4], ages[8]),
+            (Duration::from_secs(1_620), Duration::from_secs(1_800), Duration::from_secs(1_980))
+        );
+        assert!(ages.windows(2).all(|two| two[1] - two[0] == Duration::from_secs(45)));
+    }
+
+    #[tokio::test]
+    async fn connections_are_dealt_out_in_turn() {
+        let (send, receive) = tokio::sync::mpsc::channel(16);
+        let hands = deal(tokio_stream::wrappers::ReceiverStream::new(receive)).take(3);
+        let hands = hands.map(|hand| hand.collect::<Vec<u32>>());
+        let dealt = async {
+            for card in 0..9 {
+                send.send(card).await.expect("heard");
+                // Until all who can take it have had their chance.
+                tokio::task::yield_now().await;
+            }
+            drop(send);
+        };
+        let (hands, ()) = tokio::join!(futures_util::future::join_all(hands), dealt);
+        assert!(hands.iter().all(|hand| hand.len() == 3), "{hands:?}");
+    }
+
     #[tokio::test]
     async fn a_cut_ends_every_connection_and_says_why_as_often_as_it_is_asked() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let cut = CancellationToken::new();
         let mut accepted = Box::pin(accept(listener, 2, Duration::from_secs(600), cut.clone()));
-        let _clients = [TcpStream::connect(address).await, TcpStream::connect(address).await].map(|c| c.expect("heard"));
+        let _clients =
+            [TcpStream::connect(address).await, TcpStream::connect(address).await].map(|c| c.expect("heard"));
         let mut reads = Vec::new();
         for _ in 0..2 {
             let mut connection = accepted.next().await.expect("a connection").expect("accepted");
@@ -200,7 +247,10 @@ mod tests {
         }
         cut.cancel();
         for (first, second) in futures_util::future::join_all(reads).await {
-            assert_eq!((first.to_string().as_str(), second.to_string().as_str()), ("the server ends", "the server ends"));
+            assert_eq!(
+                (first.to_string().as_str(), second.to_string().as_str()),
+                ("the server ends", "the server ends")
+            );
         }
     }
 }

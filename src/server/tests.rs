@@ -7,11 +7,11 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use super::*;
 use crate::config::Overrides;
 
-/// A node whose scanner is nowhere, with this grace.
-async fn node(folder: &tempfile::TempDir, grace_seconds: u64) -> Node {
+/// A node whose scanner is nowhere, with this line of configuration.
+async fn node(folder: &tempfile::TempDir, line: &str) -> Node {
     let file = folder.path().join("lhfile.toml");
     let lines = format!(
-        "listen = \"127.0.0.1:0\"\ndata_dir = {:?}\nshutdown_grace_seconds = {grace_seconds}\n\
+        "listen = \"127.0.0.1:0\"\ndata_dir = {:?}\n{line}\n\
          scanner.mode = \"external\"\nscanner.address = \"unix:/tmp/lhfile-nobody-listens\"\n\
          scanner.limits.threads = 2\n",
         folder.path().join("data")
@@ -24,9 +24,9 @@ async fn node(folder: &tempfile::TempDir, grace_seconds: u64) -> Node {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_whose_transport_ended_by_itself_is_seen_and_stopped() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut node = node(&folder, 5).await;
+    let node = node(&folder, "shutdown_grace_seconds = 5").await;
     // As a transport that ends on its own would look from outside.
-    node.stop = oneshot::channel().0;
+    node.stop.cancel();
     tokio::time::timeout(Duration::from_secs(5), node.ended.cancelled()).await.expect("its end is seen");
     node.stop().await.expect("and it can be stopped in order");
 }
@@ -34,8 +34,10 @@ async fn a_node_whose_transport_ended_by_itself_is_seen_and_stopped() {
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_that_outlast_the_grace_end_with_their_connections() {
     let folder = tempfile::tempdir().expect("a folder");
-    let node = node(&folder, 1).await;
-    let mut client = HealthClient::connect(format!("http://{}", node.address)).await.expect("it listens");
+    let node = node(&folder, "shutdown_grace_seconds = 1").await;
+    let address = format!("http://{}", node.address);
+    let channel = tonic::transport::Endpoint::from_shared(address).expect("an address").connect().await;
+    let mut client = HealthClient::new(channel.expect("it listens"));
     // A call that goes on for as long as its client wants.
     let watch = client.watch(HealthCheckRequest { service: String::new() }).await.expect("public");
     let mut watch = watch.into_inner();
@@ -46,4 +48,28 @@ async fn calls_that_outlast_the_grace_end_with_their_connections() {
     // The process lives on; the connection does not.
     let end = async { while let Ok(Some(_)) = watch.message().await {} };
     tokio::time::timeout(Duration::from_secs(2), end).await.expect("its connection is ended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_came_together_are_not_sent_away_together() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = node(&folder, "grpc.connection_age_seconds = 4").await;
+    let born = std::time::Instant::now();
+    let mut connections = Vec::new();
+    for _ in 0..9 {
+        let tcp = tokio::net::TcpStream::connect(node.address).await.expect("it listens");
+        let (requests, connection) = h2::client::handshake(tcp).await.expect("HTTP/2");
+        connections.push(async move {
+            // Told to go, it has nothing to finish, and ends.
+            let ended = connection.await;
+            drop(requests);
+            ended.map(|()| born.elapsed())
+        });
+    }
+    let ages = futures_util::future::join_all(connections).await;
+    let mut ages: Vec<_> = ages.into_iter().map(|age| age.expect("an orderly end")).collect();
+    ages.sort_unstable();
+    assert!(ages[0] >= Duration::from_millis(3_600), "{ages:?}");
+    assert!(ages[8] - ages[0] >= Duration::from_millis(600), "between 90 and 110 % of 4 s: {ages:?}");
+    node.stop().await.expect("in order");
 }
