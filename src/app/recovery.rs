@@ -77,10 +77,11 @@ impl App {
         }
     }
 
-    /// Bytes first, row last: a kill in between leaves the row, which names them.
+    /// Bytes first, row last: a kill in between leaves the row, which names them. What lies in the spool no file was ever
+    /// made of; what was published goes only behind the fence, lest a file be made of bytes that are going.
     async fn bury(&self, intent: Intent, event: Event) -> Result<(), Error> {
         self.spool.discard(intent.key).await?;
-        if !self.store.is_key_published(intent.key).await? {
+        if !self.store.fence_upload(intent).await? {
             let started = tokio::time::Instant::now();
             self.blobs.delete(intent.key).await?;
             metrics::histogram!(names::BLOB_SECONDS, names::OP => "delete").record(started.elapsed());

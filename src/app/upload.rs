@@ -26,6 +26,10 @@ use crate::{
 /// Seconds a node's lease on its intents lasts; renewed every 20 s.
 pub const LEASE_SECS: i64 = 60;
 
+/// Most judgements of one upload. A second one needs a shared blob that left, any other a hit on the same bytes that is
+/// later than the judgement's beginning: so many of them in a row are a clock that was set back.
+const JUDGEMENTS: u32 = 4;
+
 /// How an upload begins, seen from here: with a draft, whose guard is set from the moment that its row is there.
 enum Beginning {
     New(Box<Draft>, Intent),
@@ -97,7 +101,13 @@ impl App {
             }
         };
         fault_point!("U3");
-        let (size, sha256) = match draft.staging().receive(source.as_mut(), admitted.max_bytes(), &self.limits).await {
+        let fenced = draft.fenced();
+        let received = tokio::select! {
+            biased;
+            () = fenced => Err(Reason::Fenced.into()),
+            end = draft.staging().receive(source.as_mut(), admitted.max_bytes(), &self.limits) => end,
+        };
+        let (size, sha256) = match received {
             Ok(End::Commit { size, sha256 }) => (size, sha256),
             Ok(End::Abandoned) => return Err(no_commit().into()),
             Err(error) => return Err(draft.refuse(error)),
@@ -147,12 +157,13 @@ impl App {
             now,
             lease_until: now.plus_secs(LEASE_SECS),
         };
-        let (app, caller) = (Arc::clone(self), caller.clone());
+        let (app, caller, declared) = (Arc::clone(self), caller.clone(), declared.clone());
         let work = self.tasks.spawn(async move {
             fault_point!("U2");
-            let target = new.target.clone();
             Ok::<_, Error>(match app.store.begin_upload(new).await? {
-                Begun::Started(intent) => Beginning::New(Box::new(Draft::new(&app, intent, &caller, target)), intent),
+                Begun::Started(intent) => {
+                    Beginning::New(Box::new(Draft::new(&app, intent, &caller, &declared)), intent)
+                }
                 Begun::Before(before) => Beginning::Before(before),
             })
         });
@@ -194,7 +205,8 @@ impl App {
     ) -> Result<(FileView, bool), Error> {
         let settings = self.settings();
         let accepted = admission::accept(admitted, received, observed)?;
-        loop {
+        let mut published = false;
+        for _ in 0..JUDGEMENTS {
             let shared = known.as_ref().filter(|b| b.state == BlobState::Active).map(|b| b.id);
             let (judged, synced) = tokio::join!(
                 self.find_verdict(&accepted, known.as_ref(), whole, &settings),
@@ -213,13 +225,19 @@ impl App {
             // Read-only since it was admitted: a backup may be under way.
             self.need_writable()?;
             let verdict = Verdict { kind: cleared.verdict, ..verdict };
-            if let Some(done) = self.commit(caller.clone(), cleared, verdict, shared, whole, intent, &settings).await? {
+            if shared.is_none() && !published {
+                self.publish(whole).await?;
+                published = true;
+            }
+            if let Some(done) = self.commit(caller.clone(), cleared, verdict, shared, intent, &settings).await? {
                 return Ok(done);
             }
-            // The blob left meanwhile, perhaps because it was found infected: what was known of it counts no more.
-            // The bytes are judged anew and published under our own key.
+            // The blob left meanwhile, or the same bytes were found infected: what was known of them counts no more.
+            // They are judged anew, under our own key.
             known = None;
         }
+        let doubtful = "these bytes were found infected elsewhere, again and again, while they were judged here";
+        Err(admission::scanner_down().because(doubtful).into())
     }
 
     /// The whole, and what its content is: seen in a place among [`super::LOOKS`].
@@ -271,26 +289,27 @@ impl App {
         self.scanning.find_verdict(known, Arc::clone(&whole.spooled), now).await
     }
 
-    /// U9 to U12: publish unless the bytes are there already, then one transaction: the moment it happens. `None` if the
-    /// blob to be shared is not there any more.
-    #[expect(clippy::too_many_arguments, reason = "each is a proof of a step before")]
+    /// U9 and U10: the bytes go to their place in the store.
+    async fn publish(&self, whole: &Whole) -> Result<(), Error> {
+        fault_point!("U9");
+        let started = tokio::time::Instant::now();
+        self.blobs.publish(Arc::clone(&whole.spooled)).await?;
+        metrics::histogram!(names::BLOB_SECONDS, names::OP => "publish").record(started.elapsed());
+        fault_point!("U10");
+        Ok(())
+    }
+
+    /// U11 and U12, one transaction: the moment it happens. `None` if the blob to be shared is not there any more, or
+    /// the verdict was overtaken by a hit on the same bytes.
     async fn commit(
         &self,
         caller: Caller,
         cleared: Cleared,
         verdict: Verdict,
         shared: Option<i64>,
-        whole: &Whole,
         intent: Intent,
         settings: &Settings,
     ) -> Result<Option<(FileView, bool)>, Error> {
-        if shared.is_none() {
-            fault_point!("U9");
-            let started = tokio::time::Instant::now();
-            self.blobs.publish(Arc::clone(&whole.spooled)).await?;
-            metrics::histogram!(names::BLOB_SECONDS, names::OP => "publish").record(started.elapsed());
-            fault_point!("U10");
-        }
         let commit = Commit {
             intent,
             cleared,
@@ -308,7 +327,7 @@ impl App {
                 fault_point!("U12");
                 Ok(Some((*view, shared.is_none())))
             }
-            Committed::BlobGone => Ok(None),
+            Committed::BlobGone | Committed::HitSince => Ok(None),
         }
     }
 

@@ -26,9 +26,12 @@ pub enum StoreError {
     /// Another transaction was faster; the same call may pass.
     #[error("the transaction met another one: {0}")]
     Conflict(String),
-    /// No answer, no connection, no room.
+    /// No answer, no connection.
     #[error("the database is not available: {0}")]
     Unavailable(#[source] io::Error),
+    /// The database's disk is full.
+    #[error("the database has no room: {0}")]
+    NoSpace(String),
     /// A row holds what no row may hold.
     #[error("the row {table} {id} is damaged: column {column}")]
     Corrupt {
@@ -158,6 +161,8 @@ pub enum Committed {
     Ready(Box<FileView>),
     /// The blob to be shared is not ACTIVE any more: publish under the own key and commit again.
     BlobGone,
+    /// The same bytes were found infected since this verdict's scan began, perhaps by newer signatures: judge them anew.
+    HitSince,
 }
 
 /// Uploads, from intent to file.
@@ -187,8 +192,10 @@ pub trait UploadStore: Send + Sync + 'static {
     async fn find_blob(&self, sha256: Sha256, size: u64) -> Result<Option<Blob>, StoreError>;
     /// Puts every ACTIVE blob with these bytes into quarantine, with an event each. Answers how many.
     async fn quarantine(&self, sha256: Sha256, verdict: Verdict, signature: &str) -> Result<u64, StoreError>;
-    /// True if a blob row names this key: an intent that is still there although its commit went through keeps its bytes.
-    async fn is_key_published(&self, key: BlobKey) -> Result<bool, StoreError>;
+    /// Sees to it that an intent is never committed any more, and answers whether a blob's row names its key: then its
+    /// commit went through before, and its bytes are that blob's. Durable when it answers, so that neither a commit under
+    /// way nor one whose failure was told too soon can make a file of bytes that are removed next.
+    async fn fence_upload(&self, intent: Intent) -> Result<bool, StoreError>;
     /// Writes an event that has no other transaction.
     async fn record(&self, event: Event, now: Time) -> Result<(), StoreError>;
 }

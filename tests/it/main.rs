@@ -13,6 +13,7 @@ mod antivirus;
 mod cli;
 mod content;
 mod foreign;
+mod full_disk;
 mod harness;
 mod kill;
 mod leaving;

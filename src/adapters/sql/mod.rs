@@ -85,7 +85,7 @@ fn judge_text(text: String) -> StoreError {
     if has("is locked") {
         StoreError::Conflict(text)
     } else if has("disk is full") {
-        StoreError::Unavailable(io::Error::new(io::ErrorKind::StorageFull, text))
+        StoreError::NoSpace(text)
     } else if has("disk I/O error")
         || has("unable to open")
         || has("readonly")

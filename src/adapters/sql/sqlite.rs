@@ -52,14 +52,32 @@ impl SpawnBlocking for Inline {
 }
 
 /// A failure that can be told for the whole transaction, to each body in it.
-pub(super) trait Failure: From<StoreError> + Send + 'static {}
-impl Failure for StoreError {}
-impl Failure for Stop {}
+pub(super) trait Failure: From<StoreError> + Send + 'static {
+    /// The engine's failure, if it is one.
+    fn of_engine(&self) -> Option<&StoreError>;
+}
+
+impl Failure for StoreError {
+    fn of_engine(&self) -> Option<&StoreError> {
+        Some(self)
+    }
+}
+
+impl Failure for Stop {
+    fn of_engine(&self) -> Option<&StoreError> {
+        match self {
+            Stop::Failed(error) => Some(error),
+            Stop::Refused(_) => None,
+        }
+    }
+}
 
 /// Something to be done in a transaction, whose answer waits for the commit.
 trait Job: Send {
     /// Runs the body; true if its writes are to be kept.
     fn run(&mut self, conn: &mut Conn) -> bool;
+    /// What the engine failed with in the body.
+    fn failure(&self) -> Option<StoreError>;
     /// Answers: with what the body said, or with the failure of its whole transaction.
     fn answer(self: Box<Self>, failed: Option<&StoreError>);
 }
@@ -86,6 +104,10 @@ where
         keep
     }
 
+    fn failure(&self) -> Option<StoreError> {
+        self.result.as_ref()?.as_ref().err()?.of_engine().map(again)
+    }
+
     fn answer(self: Box<Self>, failed: Option<&StoreError>) {
         let result = match (failed, self.result) {
             (None, Some(result)) => result,
@@ -101,6 +123,7 @@ where
 fn again(failed: &StoreError) -> StoreError {
     match failed {
         StoreError::Conflict(text) => StoreError::Conflict(text.clone()),
+        StoreError::NoSpace(text) => StoreError::NoSpace(text.clone()),
         other => StoreError::Unavailable(io::Error::other(other.to_string())),
     }
 }
@@ -273,10 +296,13 @@ fn write_group(
     while let Some(mut job) = waiting.pop_front() {
         let begun = execute(conn, "SAVEPOINT body");
         let keep = begun.is_ok() && job.run(conn);
+        let failure = job.failure();
         group.push(job);
         begun?;
-        // Where the engine itself ended the transaction (disk full), this fails, and with it the group.
-        execute(conn, if keep { "RELEASE body" } else { "ROLLBACK TO body; RELEASE body" })?;
+        // Where the engine itself ended the transaction (disk full), this fails, and with it the group: for the reason
+        // that the engine had.
+        execute(conn, if keep { "RELEASE body" } else { "ROLLBACK TO body; RELEASE body" })
+            .map_err(|lost| failure.unwrap_or(lost))?;
     }
     execute(conn, "COMMIT")
 }

@@ -10,8 +10,8 @@ use futures_util::FutureExt;
 use super::{SqliteStore, chats, events, files, listing, settings, uploads};
 use crate::{
     domain::{
-        Actor, Blob, BlobKey, Caller, Chat, ChatId, Event, FileView, Person, Refusal, RequestId, Settings, Sha256,
-        Time, Verdict,
+        Actor, Blob, Caller, Chat, ChatId, Event, FileView, Person, Refusal, RequestId, Settings, Sha256, Time,
+        Verdict,
         access::Deletion,
         listing::{FileQuery, FileRef, Page},
         settings::SettingValue,
@@ -79,8 +79,8 @@ impl UploadStore for SqliteStore {
         timed!(self.write, "quarantine", |conn| uploads::quarantine(conn, sha256, verdict, signature))
     }
 
-    async fn is_key_published(&self, key: BlobKey) -> Result<bool, StoreError> {
-        timed!(self.read, "is_key_published", |conn| uploads::is_key_published(conn, key))
+    async fn fence_upload(&self, intent: Intent) -> Result<bool, StoreError> {
+        timed!(self.write, "fence_upload", |conn| uploads::fence(conn, intent))
     }
 
     async fn record(&self, event: Event, now: Time) -> Result<(), StoreError> {

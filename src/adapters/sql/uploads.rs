@@ -21,7 +21,7 @@ use crate::{
 
 /// The intent may still be committed.
 const RUNNING: &str = "RUNNING";
-/// A newer stream took over: it can only end.
+/// A newer stream took over, or it is being removed: it can only end.
 const FENCED: &str = "FENCED";
 /// It became a file; the row remembers its request id.
 const DONE: &str = "DONE";
@@ -152,6 +152,9 @@ pub(super) async fn commit(conn: &mut Conn, commit: Commit) -> Result<Committed,
             chat
         }
     };
+    if is_looked(&verdict) && was_hit_since(conn, &cleared, &verdict).await? {
+        return Ok(Committed::HitSince);
+    }
     let blob = match bytes {
         BytesAt::Published => new_blob(conn, &cleared, intent.key, verdict, now).await?,
         BytesAt::Shared(id) => match shared_blob(conn, id, verdict).await? {
@@ -198,6 +201,21 @@ pub(super) async fn commit(conn: &mut Conn, commit: Commit) -> Result<Committed,
     Ok(Committed::Ready(Box::new(FileView { file, blob, chats, chats_truncated: false })))
 }
 
+/// A scanner looked, and nothing was found.
+const fn is_looked(verdict: &Verdict) -> bool {
+    matches!(verdict.kind, VerdictKind::Clean | VerdictKind::UnscannableAccepted)
+}
+
+/// The same bytes are in quarantine by a hit that is later than the beginning of this verdict's scan.
+async fn was_hit_since(conn: &mut Conn, cleared: &admission::Cleared, verdict: &Verdict) -> Result<bool, StoreError> {
+    let hit = blobs::table
+        .filter(blobs::sha256.eq(cleared.received.sha256.0.as_slice()))
+        .filter(blobs::size.eq(i64::try_from(cleared.received.size).unwrap_or(i64::MAX)))
+        .filter(blobs::state.eq(rows::blob_state_name(BlobState::Quarantined)))
+        .filter(blobs::scanned_at.gt(verdict.at.0));
+    Ok(diesel::select(exists(hit)).get_result(conn).await?)
+}
+
 async fn new_blob(
     conn: &mut Conn,
     cleared: &admission::Cleared,
@@ -235,9 +253,8 @@ async fn shared_blob(conn: &mut Conn, id: i64, verdict: Verdict) -> Result<Optio
         .optional()?;
     let Some(row) = row else { return Ok(None) };
     let mut blob = Blob::try_from(row)?;
-    let looked = matches!(verdict.kind, VerdictKind::Clean | VerdictKind::UnscannableAccepted);
     let news = blob.verdict.kind == VerdictKind::NotScanned || blob.verdict.signatures != verdict.signatures;
-    if looked && news {
+    if is_looked(&verdict) && news {
         diesel::update(blobs::table.find(id))
             .set((
                 blobs::verdict.eq(rows::verdict_name(verdict.kind)),
@@ -350,6 +367,11 @@ pub(super) async fn quarantine(
     Ok(hit as u64)
 }
 
-pub(super) async fn is_key_published(conn: &mut Conn, key: BlobKey) -> Result<bool, StoreError> {
-    Ok(diesel::select(exists(blobs::table.filter(blobs::key.eq(key.0.as_slice())))).get_result(conn).await?)
+/// A COMMIT that failed may have left its pages in the log, whole: they count again after a kill, unless another
+/// transaction has written over them. That is this one. An intent that is fenced already has been written to since its
+/// commit could have been.
+pub(super) async fn fence(conn: &mut Conn, intent: Intent) -> Result<bool, StoreError> {
+    let running = uploads::table.filter(uploads::id.eq(intent.id)).filter(uploads::state.eq(RUNNING));
+    diesel::update(running).set(uploads::state.eq(FENCED)).execute(conn).await?;
+    Ok(diesel::select(exists(blobs::table.filter(blobs::key.eq(intent.key.0.as_slice())))).get_result(conn).await?)
 }

@@ -1,6 +1,6 @@
 //! What every test needs: a server to talk to, callers, requests in one line, and eyes for what is left.
 //!
-//! `node.rs` starts servers, `process.rs` their processes, `clamd.rs` scanners of our own; `callers.rs` mints tokens,
+//! `node.rs` starts servers, `process.rs` their processes, `orphan.rs` ends what a kill leaves, `clamd.rs` and `grudging.rs` scanners of our own; `callers.rs` mints tokens,
 //! `upload.rs` and `calls.rs` are the requests, `refusal.rs` reads answers, `left.rs` looks into folder and database,
 //! `rude.rs` is the bad client, `samples.rs` and `archives.rs` are what is uploaded.
 
@@ -8,8 +8,10 @@ pub mod archives;
 pub mod callers;
 pub mod calls;
 pub mod clamd;
+pub mod grudging;
 pub mod left;
 pub mod node;
+pub mod orphan;
 pub mod process;
 pub mod refusal;
 pub mod rude;

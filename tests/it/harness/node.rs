@@ -14,7 +14,7 @@ use std::{
 
 use tokio::{sync::OnceCell, time::sleep};
 
-use super::{callers::SECRET, process};
+use super::{callers::SECRET, orphan, process};
 
 /// How long a server may take to be ready. It starts in a second; the machine may be busy.
 const READY: Duration = Duration::from_secs(60);
@@ -25,12 +25,13 @@ pub struct Setup {
     config: Vec<String>,
     wrapper: Vec<String>,
     fault: Option<String>,
+    disk: Option<String>,
     wait_for_scanner: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { config: Vec::new(), wrapper: Vec::new(), fault: None, wait_for_scanner: true }
+        Self { config: Vec::new(), wrapper: Vec::new(), fault: None, disk: None, wait_for_scanner: true }
     }
 }
 
@@ -52,6 +53,11 @@ impl Setup {
     /// Runs it under another program, as `strace -f -o FILE`.
     pub fn under(mut self, wrapper: &[&str]) -> Self {
         self.wrapper = wrapper.iter().map(|w| (*w).to_owned()).collect();
+        self
+    }
+    /// Its data folder is a disk of its own, in memory, of this size as `mount` takes it: `64m`.
+    pub fn on_disk_of(mut self, size: &str) -> Self {
+        self.disk = Some(size.to_owned());
         self
     }
     /// Ready is ready without a scanner.
@@ -86,6 +92,9 @@ impl Node {
     /// Starts one and waits until it serves.
     pub async fn start(setup: Setup) -> Self {
         let folder = new_folder();
+        if let Some(size) = &setup.disk {
+            mount(&folder.join("data"), size);
+        }
         let mut node = Self { setup, folder, address: free_port(), metrics: free_port(), child: None };
         node.launch().await;
         node
@@ -190,8 +199,7 @@ impl Node {
 
     /// The process of its clamd, as the data folder tells.
     pub fn clamd_pid(&self) -> Option<u32> {
-        let record: serde_json::Value = serde_json::from_slice(&fs::read(self.data().join("clamd.json")).ok()?).ok()?;
-        record["child"]["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok())
+        orphan::record(&self.data())?["child"]["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok())
     }
 
     /// Waits until an upload has come to the point of `stops_at`.
@@ -272,15 +280,23 @@ impl Drop for Node {
             if !process::wait_for_end(&mut child, Duration::from_secs(5)) {
                 let _ = child.kill();
                 let _ = child.wait();
-                if let Some(clamd) = self.clamd_pid() {
-                    let _ = Command::new("kill").args(["-9", &clamd.to_string()]).status();
-                }
             }
+        }
+        orphan::end(&self.data());
+        if self.setup.disk.is_some() {
+            let _ = Command::new("umount").arg("--lazy").arg(self.data()).status();
         }
         if !std::thread::panicking() {
             let _ = fs::remove_dir_all(&self.folder);
         }
     }
+}
+
+fn mount(folder: &Path, size: &str) {
+    fs::create_dir(folder).expect("our own folder");
+    let mount =
+        Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(folder).status();
+    assert!(mount.is_ok_and(|status| status.success()), "this test needs the right to mount a tmpfs");
 }
 
 /// A port that is free now.
@@ -306,6 +322,7 @@ fn remove_leftovers(parent: &Path) {
         let name = entry.file_name();
         let pid = name.to_str().and_then(|n| n.strip_prefix("it-")?.split('-').next());
         if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            orphan::end(&entry.path().join("data"));
             let _ = fs::remove_dir_all(entry.path());
         }
     }
