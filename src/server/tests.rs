@@ -2,8 +2,6 @@
 //!
 //! Not here: a server that is asked to end while uploads run (`tests/it/orderly.rs`).
 
-use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
-
 use super::*;
 use crate::config::Overrides;
 
@@ -35,19 +33,21 @@ async fn a_node_whose_transport_ended_by_itself_is_seen_and_stopped() {
 async fn calls_that_outlast_the_grace_end_with_their_connections() {
     let folder = tempfile::tempdir().expect("a folder");
     let node = node(&folder, "shutdown_grace_seconds = 1").await;
-    let address = format!("http://{}", node.address);
-    let channel = tonic::transport::Endpoint::from_shared(address).expect("an address").connect().await;
-    let mut client = HealthClient::new(channel.expect("it listens"));
-    // A call that goes on for as long as its client wants.
-    let watch = client.watch(HealthCheckRequest { service: String::new() }).await.expect("public");
-    let mut watch = watch.into_inner();
-    watch.message().await.expect("the first state").expect("the first state");
+    let tcp = tokio::net::TcpStream::connect(node.address).await.expect("it listens");
+    let (requests, connection) = h2::client::handshake(tcp).await.expect("HTTP/2");
+    let connection = node.app.tasks().spawn(connection);
+    // A call that waits for a message that never comes.
+    let mut requests = requests.ready().await.expect("a stream is allowed");
+    let head = http::Request::post(format!("http://{}/grpc.health.v1.Health/Check", node.address));
+    let head = head.header("content-type", "application/grpc").header("te", "trailers");
+    let (_answer, _body) = requests.send_request(head.body(()).expect("a head"), false).expect("sent");
+    tokio::time::sleep(Duration::from_millis(200)).await;
     let stopped = std::time::Instant::now();
     node.stop().await.expect("in order");
     assert!(stopped.elapsed() >= Duration::from_secs(1), "it had its grace");
     // The process lives on; the connection does not.
-    let end = async { while let Ok(Some(_)) = watch.message().await {} };
-    tokio::time::timeout(Duration::from_secs(2), end).await.expect("its connection is ended");
+    let ended = tokio::time::timeout(Duration::from_secs(2), connection).await.expect("its connection is ended");
+    drop(ended.expect("no panic"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
