@@ -117,7 +117,7 @@ impl App {
         let work = self.tasks.spawn(async move {
             let _pass = pass;
             let admitted = admitted.under(&caller, &app.settings());
-            let Seen { whole, observed, known } = match app.see(draft.staging(), admitted.scan_due()).await {
+            let Seen { whole, observed, known } = match app.see(draft.staging(), intent, admitted.scan_due()).await {
                 Ok(seen) => seen,
                 Err(error) => return Err(draft.refuse(error)),
             };
@@ -173,7 +173,7 @@ impl App {
     /// The whole, what its content is, and whether it is known. Few bytes are looked up by their hash, and made durable
     /// if no scan is due, in the time that writing them takes: where they turn out to be known, that was needless and
     /// cost less than the wait.
-    async fn see(&self, staging: &mut Staging, scan_due: bool) -> Result<Seen, Error> {
+    async fn see(&self, staging: &mut Staging, intent: Intent, scan_due: bool) -> Result<Seen, Error> {
         let (few, size) = (staging.digest_of_few(), staging.size());
         let known = async {
             match few {
@@ -181,9 +181,11 @@ impl App {
                 None => Ok::<_, Error>(None),
             }
         };
+        let secured = async { if few.is_some() { self.store.secure(intent).await } else { Ok(()) } };
         let sync = few.is_some() && !scan_due;
-        let (whole, known) = tokio::join!(self.look_at_whole(staging, scan_due, sync), known);
+        let (whole, known, secured) = tokio::join!(self.look_at_whole(staging, scan_due, sync), known, secured);
         let (whole, observed) = whole?;
+        secured?;
         let known = match known? {
             Some(known) => known,
             None => self.store.find_blob(whole.sha256, size).await?,
@@ -208,9 +210,9 @@ impl App {
         let mut published = false;
         for _ in 0..JUDGEMENTS {
             let shared = known.as_ref().filter(|b| b.state == BlobState::Active).map(|b| b.id);
-            let (judged, synced) = tokio::join!(
+            let (judged, durable) = tokio::join!(
                 self.find_verdict(&accepted, known.as_ref(), whole, &settings),
-                sync_unless_shared(shared, &whole.spooled),
+                self.make_durable(shared, &whole.spooled, intent),
             );
             let (finding, verdict) = judged?;
             metrics::counter!(names::VERDICTS, names::KIND => finding_name(&finding)).increment(1);
@@ -221,7 +223,7 @@ impl App {
                 self.store.quarantine(received.sha256, verdict, signature).await?;
             }
             let cleared = admission::clear(accepted.clone(), finding, &settings)?;
-            synced?;
+            durable?;
             // Read-only since it was admitted: a backup may be under way.
             self.need_writable()?;
             let verdict = Verdict { kind: cleared.verdict, ..verdict };
@@ -271,6 +273,24 @@ impl App {
             max_members: limits.max_files,
             max_depth: limits.max_recursion,
         }
+    }
+
+    /// Makes the bytes durable, beside the scan, and the intent that names them once they are published. Bytes that are
+    /// in the store already need neither.
+    async fn make_durable(&self, shared: Option<i64>, spooled: &Arc<dyn Spooled>, intent: Intent) -> Result<(), Error> {
+        if shared.is_some() {
+            return Ok(());
+        }
+        let sync = async {
+            if spooled.is_synced() {
+                return Ok(());
+            }
+            let spooled = Arc::clone(spooled);
+            blocking(move || spooled.sync()).await
+        };
+        let (synced, secured) = tokio::join!(sync, self.store.secure(intent));
+        synced?;
+        Ok(secured?)
     }
 
     async fn find_verdict(
@@ -342,15 +362,6 @@ impl App {
         }
         refusal.into()
     }
-}
-
-/// Makes the bytes durable, beside the scan. Bytes that are in the store already need it not.
-async fn sync_unless_shared(shared: Option<i64>, spooled: &Arc<dyn Spooled>) -> Result<(), Error> {
-    if shared.is_some() || spooled.is_synced() {
-        return Ok(());
-    }
-    let spooled = Arc::clone(spooled);
-    blocking(move || spooled.sync()).await
 }
 
 pub(super) fn no_commit() -> Refusal {

@@ -102,7 +102,7 @@ pub struct NewUpload {
 /// How an upload begins.
 #[derive(Debug, Clone)]
 pub enum Begun {
-    /// The intent is durable. An older stream with the same request id is fenced.
+    /// The intent is written. An older stream with the same request id is fenced.
     Started(Intent),
     /// The same person uploaded with the same request id within 24 h, and it succeeded.
     Before(Before),
@@ -168,8 +168,12 @@ pub enum Committed {
 /// Uploads, from intent to file.
 #[async_trait]
 pub trait UploadStore: Send + Sync + 'static {
-    /// Writes the intent. Fences an older running one with the same person and request id.
+    /// Writes the intent: it is there for everybody, and after a kill. Fences an older running one with the same person
+    /// and request id.
     async fn begin_upload(&self, new: NewUpload) -> Result<Begun, Stop>;
+    /// The intent outlives a power cut, too, when this answers. To be asked before its bytes leave the spool: what lies
+    /// in there without a row, the next start removes.
+    async fn secure(&self, intent: Intent) -> Result<(), StoreError>;
     /// What this person's upload with this request id became, if it succeeded within 24 h.
     async fn find_before(
         &self,

@@ -20,6 +20,7 @@ use crate::{
         AttachTo, Before, Begun, ChatDeleted, ChatQuery, ChatStore, ChatTold, Commit, Committed, FileChange, FileStore,
         Intent, NewUpload, SettingsStore, Stop, Store, StoreError, StoredSettings, UploadStore,
     },
+    telemetry::names,
 };
 
 /// Runs a body by `read` or `write` and records how long that took.
@@ -27,7 +28,7 @@ macro_rules! timed {
     ($self:ident . $way:ident, $name:literal, |$conn:ident| $body:expr) => {{
         let begun = Instant::now();
         let result = $self.engine.$way(move |$conn| async move { $body.await }.boxed()).await;
-        metrics::histogram!(crate::telemetry::names::DATABASE_SECONDS, crate::telemetry::names::OP => $name).record(begun.elapsed().as_secs_f64());
+        metrics::histogram!(names::DATABASE_SECONDS, names::OP => $name).record(begun.elapsed().as_secs_f64());
         result
     }};
 }
@@ -35,7 +36,14 @@ macro_rules! timed {
 #[async_trait]
 impl UploadStore for SqliteStore {
     async fn begin_upload(&self, new: NewUpload) -> Result<Begun, Stop> {
-        timed!(self.write, "begin_upload", |conn| uploads::begin(conn, new))
+        timed!(self.write_intent, "begin_upload", |conn| uploads::begin(conn, new))
+    }
+
+    async fn secure(&self, intent: Intent) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        let secured = self.engine.secure(intent).await;
+        metrics::histogram!(names::DATABASE_SECONDS, names::OP => "secure").record(begun.elapsed().as_secs_f64());
+        secured
     }
 
     async fn find_before(
@@ -49,7 +57,7 @@ impl UploadStore for SqliteStore {
     }
 
     async fn commit_upload(&self, commit: Commit) -> Result<Committed, Stop> {
-        timed!(self.write, "commit_upload", |conn| uploads::commit(conn, commit))
+        timed!(self.write_upload, "commit_upload", |conn| uploads::commit(conn, commit))
     }
 
     async fn abort_upload(&self, intent: Intent, event: Event, now: Time) -> Result<(), StoreError> {
