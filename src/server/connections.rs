@@ -74,6 +74,8 @@ pub fn deal<C>(connections: impl Stream<Item = C> + Send) -> impl Iterator<Item 
     let connections = Arc::new(Mutex::new(Box::pin(connections)));
     std::iter::repeat_with(move || {
         stream::unfold(Arc::clone(&connections), |connections| async move {
+            // Whoever asks first must not have all that wait before the others have asked at all.
+            tokio::task::yield_now().await;
             let next = connections.lock().await.next().await?;
             Some((next, connections))
         })
@@ -216,15 +218,12 @@ mod tests {
         let (send, receive) = tokio::sync::mpsc::channel(16);
         let hands = deal(tokio_stream::wrappers::ReceiverStream::new(receive)).take(3);
         let hands = hands.map(|hand| hand.collect::<Vec<u32>>());
-        let dealt = async {
-            for card in 0..9 {
-                send.send(card).await.expect("heard");
-                // Until all who can take it have had their chance.
-                tokio::task::yield_now().await;
-            }
-            drop(send);
-        };
-        let (hands, ()) = tokio::join!(futures_util::future::join_all(hands), dealt);
+        // All of them wait before anybody has asked, as after a start.
+        for card in 0..9 {
+            send.send(card).await.expect("there is room");
+        }
+        drop(send);
+        let hands = futures_util::future::join_all(hands).await;
         assert!(hands.iter().all(|hand| hand.len() == 3), "{hands:?}");
     }
 

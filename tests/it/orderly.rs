@@ -131,7 +131,9 @@ async fn nothing_is_answered_before_it_is_durable() {
         end(from + found.unwrap_or_else(|| panic!("no {what} after line {from}:\n{}", lines.join("\n"))))
     };
     let file_fsync = find("fsync of the file", 0, &|l| synced(l) && l.contains(&format!("spool/{name}")));
+    let intent = find("fsync of the intent", 0, &|l| synced(l) && l.contains("lhfile.db-wal"));
     let rename = find("rename", file_fsync, &|l| l.contains("rename") && l.contains(&name));
+    assert!(intent < rename, "renamed at {rename}, its row durable at {intent}:\n{}", lines.join("\n"));
     let folder = format!("blobs/{}>", &name[..8]);
     let folder_fsync = find("fsync of the folder", rename, &|l| synced(l) && l.contains(&folder));
     let database = find("fsync of the database", folder_fsync, &|l| synced(l) && l.contains("lhfile.db"));

@@ -126,13 +126,22 @@ async fn client_that_tries_again_and_again_takes_no_place_but_its_last() {
     // Two uploads at once are a visitor's.
     let visitor = Visitor::of_chat(&chat);
     let target = Some(Target::ChatId(chat.clone()));
+    let newest = format!("SELECT coalesce(max(id), 0) AS n FROM uploads WHERE target_chat_id = '{chat}'");
     let mut stalled = Vec::new();
     for _ in 0..5 {
+        let before = node.number(&newest);
         let mut stream = Rude::open(node, &visitor).await;
         let (display_name, request_id, target) = ("a.pdf".to_owned(), "again-1".to_owned(), target.clone());
         stream.send(&header(UploadHeader { display_name, request_id, target, ..UploadHeader::default() })).await;
         stream.send(&chunk(samples::sample("pdf")[..100].to_vec())).await;
         stalled.push(stream);
+        // What is sent on another connection could come before it.
+        let begun = async {
+            while node.number(&newest) == before {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), begun).await.expect("its intent");
         if let Some(older) = stalled.len().checked_sub(2) {
             let answer = tokio::time::timeout(Duration::from_secs(5), stalled[older].answer()).await;
             assert_eq!(answer.expect("an answer"), Some((Code::Aborted as i32, "FENCED".to_owned())));
