@@ -13,6 +13,7 @@ export PATH="$PATH:/usr/sbin:/sbin"
 say() { echo "lhfile: $*" >&2; }
 die() { say "$*"; exit 1; }
 has() { command -v "$1"; }
+has_postgres() { compgen -G '/usr/lib/postgresql/*/bin/postgres'; }
 php_has() { has php && php -r "exit(extension_loaded('$1') ? 0 : 1);"; }
 
 # need PACKAGE TEST...: the Debian package that brings what TEST looks for.
@@ -73,6 +74,10 @@ for_test() {
     for_run
     need clamav-testfiles test -d /usr/share/clamav-testfiles
     need strace has strace
+    # The server's programs: the tests start clusters of their own, and leave alone one that the package has started.
+    need postgresql has_postgres
+    need postgresql-client has psql
+    need openssl has openssl
     need php-cli has php
     need php-curl php_has curl
     need php-google-protobuf test -e /usr/share/php/Google/Protobuf/Internal/Message.php

@@ -17,9 +17,11 @@ use figment::{
 };
 use serde::{Deserialize, Deserializer, de};
 
+mod database;
 mod judge;
 mod keys;
 mod unknown;
+pub use database::{DatabasePlace, DatabaseUrl};
 pub use keys::{Algorithm, KeyConfig, KeyMaterial};
 
 /// The commented defaults, as shipped: the first layer of every configuration.
@@ -28,7 +30,8 @@ pub const DEFAULTS: &str = include_str!("../examples/lhfile.toml");
 /// Before each variable of the environment.
 const PREFIX: &str = "LHFILE_";
 /// Variables with our prefix that belong to the command line, to make, or to the tests.
-const NOT_CONFIG: &[&str] = &["ADDR", "TOKEN", "ACT_AS", "CONFIG", "CACHE", "BLESS", "FAULT_POINT", "FAULT_MARKER"];
+const NOT_CONFIG: &[&str] =
+    &["ADDR", "TOKEN", "ACT_AS", "CONFIG", "CACHE", "BLESS", "FAULT_POINT", "FAULT_MARKER", "TEST_PAIR"];
 
 /// The process's configuration. Every key is explained in `examples/lhfile.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -38,6 +41,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The folder of database, files and secret.
     pub data_dir: PathBuf,
+    /// Which database. Ask [`DatabaseUrl::place`].
+    pub database_url: DatabaseUrl,
+    /// The secret that nodes share. Empty: the data folder's own. Ask [`Config::shared_secret`].
+    pub secret_file: PathBuf,
     /// Where Prometheus reads. `None`: nowhere.
     #[serde(deserialize_with = "empty_is_none")]
     pub metrics_listen: Option<SocketAddr>,
@@ -240,6 +247,11 @@ impl Config {
     /// Only this machine can reach the service.
     pub fn is_loopback(&self) -> bool {
         self.listen.ip().is_loopback()
+    }
+
+    /// The file of the secret that nodes share, if one is configured.
+    pub fn shared_secret(&self) -> Option<&Path> {
+        Some(self.secret_file.as_path()).filter(|path| !path.as_os_str().is_empty())
     }
 
     /// What running calls have to end.

@@ -26,11 +26,10 @@ use crate::{
         blobs::{self, SpoolLimits},
         content::Inspector,
         scanner::{ClamdAddress, ClamdConfig, ExternalClamd, ManagedClamd, ManagedConfig},
-        sql::SqliteStore,
     },
     app::{self, App, Limits, Parts, ScannerState, Secrets},
     config::{Algorithm, Config, KeyMaterial, ScannerMode},
-    ports::{Clock, Ids, Scanner, ScannerLimits, SettingsStore as _, StoreError, SystemClock, SystemIds},
+    ports::{Clock, Ids, Scanner, ScannerLimits, StoreError, SystemClock, SystemIds},
     rpc::{
         self,
         access::AccessLayer,
@@ -42,9 +41,10 @@ use crate::{
 };
 
 mod connections;
+mod database;
 
-/// The database's file in the data folder.
-const DATABASE: &str = "lhfile.db";
+use database::Database;
+
 /// How long the ready line waits for the scanner's first verdict on itself.
 const SCANNER_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -88,7 +88,7 @@ pub struct Node {
     /// Where.
     pub address: SocketAddr,
     app: Arc<App>,
-    store: Arc<SqliteStore>,
+    database: Database,
     antivirus: Antivirus,
     /// Held as long as the node lives: a second one on this folder would take the first one's uploads for debris.
     _lock: File,
@@ -144,9 +144,9 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     let data = &config.data_dir;
     let bad_data = |e: &dyn std::fmt::Display| ServeError::Data(data.clone(), e.to_string());
     let lock = lock(data).map_err(|e| bad_data(&e))?;
-    let own_secret = secret::open_or_create(data).map_err(|e| bad_data(&e))?;
-    let keys = key_set(config, &own_secret)?;
-    let secrets = Secrets::new(&[own_secret]).ok_or_else(|| bad_data(&"the secret has less than 32 bytes"))?;
+    let secret = secret::obtain(config.shared_secret(), data).map_err(|e| bad_data(&e))?;
+    let keys = key_set(config, &secret)?;
+    let secrets = Secrets::new(&[secret]).ok_or_else(|| bad_data(&"the secret has less than 32 bytes"))?;
     let table = Arc::new(MethodTable::read().map_err(|e| ServeError::Start(e.to_string()))?);
 
     // The port before the data: who cannot listen does not open the database.
@@ -154,14 +154,12 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     let address = listener.local_addr().map_err(|e| ServeError::Listen(config.listen, e))?;
 
     let limits = SpoolLimits { budget_bytes: config.spool.budget_bytes, reserve_percent: config.spool.reserve_percent };
-    let (root, database) = (data.clone(), data.join(DATABASE));
-    let opened = tokio::task::spawn_blocking(move || {
-        let blobs = blobs::open(&root, limits).map_err(|e| e.to_string());
-        (blobs, SqliteStore::open(&database))
-    });
-    let (disk, store) = opened.await.map_err(|e| ServeError::Start(e.to_string()))?;
-    let (spool, blobs) = disk.map_err(|e| bad_data(&e))?;
-    let store = Arc::new(store?);
+    let root = data.clone();
+    let opened = tokio::task::spawn_blocking(move || blobs::open(&root, limits).map_err(|e| e.to_string()));
+    let (spool, blobs) = opened.await.map_err(|e| ServeError::Start(e.to_string()))?.map_err(|e| bad_data(&e))?;
+    let database = Database::open(config).await?;
+    let store = database.store();
+    let node = database::node_name(config, &*ids).map_err(|e| bad_data(&e))?;
 
     let settings = store.load_settings().await?.settings;
     let antivirus = antivirus(config, settings.max_file_bytes.unsigned_abs()).await?;
@@ -170,7 +168,7 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
         Antivirus::External(clamd) => Arc::clone(clamd) as Arc<dyn Scanner>,
     };
     let app = App::start(Parts {
-        store: Arc::clone(&store) as Arc<dyn crate::ports::Store>,
+        store,
         spool: Arc::new(spool),
         blobs: Arc::new(blobs),
         scanner,
@@ -178,7 +176,7 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
         clock: Arc::clone(&clock),
         ids: Arc::clone(&ids),
         secrets,
-        node: "local".to_owned(),
+        node,
         accept_test_signatures: config.is_loopback() || config.scanner.accept_test_signatures,
         limits: Limits {
             uploads_per_visitor: config.limits.uploads_per_visitor,
@@ -210,7 +208,7 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     Ok(Node {
         address,
         app,
-        store,
+        database,
         antivirus,
         _lock: lock,
         health: (reporter, table),
@@ -232,8 +230,8 @@ fn lock(data: &Path) -> Result<File, String> {
     }
 }
 
-/// The keys whose tokens are believed: those configured, else the data folder's own secret.
-fn key_set(config: &Config, own_secret: &[u8]) -> Result<KeySet, ServeError> {
+/// The keys whose tokens are believed: those configured, else the secret of this server or of all nodes.
+fn key_set(config: &Config, secret: &[u8]) -> Result<KeySet, ServeError> {
     let bad = |e: &dyn std::fmt::Display| ServeError::Keys(e.to_string());
     let mut keys = Vec::new();
     for key in &config.keys {
@@ -247,7 +245,7 @@ fn key_set(config: &Config, own_secret: &[u8]) -> Result<KeySet, ServeError> {
         keys.push(KeyConfig { kid: Some(key.kid.clone()), algorithm, key: bytes });
     }
     if keys.is_empty() {
-        keys.push(KeyConfig { kid: None, algorithm: KeyAlgorithm::HS256, key: own_secret.to_vec() });
+        keys.push(KeyConfig { kid: None, algorithm: KeyAlgorithm::HS256, key: secret.to_vec() });
     }
     KeySet::new(keys, Duration::from_secs(config.max_token_ttl_seconds)).map_err(|e| bad(&e))
 }
@@ -329,7 +327,7 @@ impl Node {
     /// # Errors
     /// The transport's own, if it had ended by itself.
     pub async fn stop(self) -> Result<(), ServeError> {
-        let Self { app, store, antivirus, health: (reporter, table), stop, mut serving, grace, .. } = self;
+        let Self { app, database, antivirus, health: (reporter, table), stop, mut serving, grace, .. } = self;
         rpc::health::retire(&reporter, &table).await;
         drop(stop);
         let ended = tokio::time::timeout(grace, &mut serving).await;
@@ -341,7 +339,7 @@ impl Node {
         if let Antivirus::Managed(clamd) = &antivirus {
             clamd.stop().await;
         }
-        store.close().await;
+        database.close().await;
         match ended {
             Ok(Ok(Err(error))) => Err(error.into()),
             Ok(Ok(Ok(())) | Err(_)) | Err(_) => Ok(()),

@@ -2,7 +2,10 @@
 //!
 //! Not here: the way itself (`upload.rs`) and the removal, which is retried until it succeeds (`recovery.rs`).
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use super::{App, Error, staging::Staging};
 use crate::{
@@ -10,9 +13,26 @@ use crate::{
     ports::Intent,
 };
 
+/// The intents of this node that an upload stands behind: their leases are renewed, and no others. One that is left by
+/// accident (its row was written, and the answer lost) ends with its lease like that of a dead node.
+#[derive(Default)]
+pub struct Alive(Mutex<HashMap<i64, Intent>>);
+
+impl Alive {
+    /// All of them now.
+    pub fn list(&self) -> Vec<Intent> {
+        self.lock().values().copied().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<i64, Intent>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// An upload that is not a file yet. Dropped with its intent, it leaves nothing but its event.
 pub struct Draft {
     app: Arc<App>,
+    id: i64,
     intent: Option<Intent>,
     staging: Option<Staging>,
     actor: Actor,
@@ -23,8 +43,10 @@ pub struct Draft {
 impl Draft {
     /// Of an intent that was just written.
     pub fn new(app: &Arc<App>, intent: Intent, caller: &Caller, target: Target) -> Self {
+        app.alive.lock().insert(intent.id, intent);
         Self {
             app: Arc::clone(app),
+            id: intent.id,
             intent: Some(intent),
             staging: Some(Staging::new(app.spool.writer(intent.key))),
             actor: caller.into(),
@@ -58,6 +80,7 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
+        self.app.alive.lock().remove(&self.id);
         let Some(intent) = self.intent.take() else { return };
         let event = match self.refused.take() {
             Some((reason, detail)) => {

@@ -125,6 +125,7 @@ pub struct App {
     downloads: Arc<gate::Gate>,
     looks: tokio::sync::Semaphore,
     health: health::Board,
+    alive: draft::Alive,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -160,6 +161,7 @@ impl App {
             }),
             looks: tokio::sync::Semaphore::new(LOOKS),
             health: health::Board::default(),
+            alive: draft::Alive::default(),
             store: parts.store,
             spool: parts.spool,
             blobs: parts.blobs,

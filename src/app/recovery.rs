@@ -43,7 +43,7 @@ impl App {
         Ok(())
     }
 
-    /// While the node lives: its leases renewed, the intents of dead nodes ended, old request ids forgotten.
+    /// While the node lives: the leases of its uploads renewed, the intents of dead nodes ended, old request ids forgotten.
     pub(super) async fn keep_leases(&self) {
         loop {
             tokio::time::sleep(RENEW_EVERY).await;
@@ -55,7 +55,10 @@ impl App {
 
     async fn keep_leases_once(&self) -> Result<(), Error> {
         let now = self.clock.now();
-        self.store.renew_leases(&self.node, now.plus_secs(LEASE_SECS)).await?;
+        let alive = self.alive.list();
+        if !alive.is_empty() {
+            self.store.renew_leases(&alive, now.plus_secs(LEASE_SECS)).await?;
+        }
         for intent in self.store.list_dead_uploads(None, now, BATCH).await? {
             self.bury(intent, Event::new(EventKind::UploadAbandoned, Actor::SYSTEM)).await?;
         }
@@ -77,8 +80,10 @@ impl App {
         }
     }
 
-    /// Bytes first, row last: a kill in between leaves the row, which names them.
+    /// Fence first: its node may only have been slow, or the answer of its commit been lost, and a file whose bytes we
+    /// remove must not appear. Then the bytes, the row last: a kill in between leaves the row, which names them.
     async fn bury(&self, intent: Intent, event: Event) -> Result<(), Error> {
+        self.store.fence_upload(intent).await?;
         self.spool.discard(intent.key).await?;
         if !self.store.is_key_published(intent.key).await? {
             let started = tokio::time::Instant::now();

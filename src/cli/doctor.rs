@@ -1,6 +1,7 @@
 //! `lhfile doctor`: checks this machine's set-up, a line for each check, with what to do next.
 //!
-//! Not here: the checks themselves (`doctor/machine.rs` looks at files, `doctor/service.rs` asks the server).
+//! Not here: the checks themselves (`doctor/machine.rs` looks at files, `doctor/database.rs` asks a
+//! PostgreSQL, `doctor/service.rs` the server).
 
 use std::process::ExitCode;
 
@@ -9,6 +10,7 @@ use serde_json::json;
 
 use super::{Context, failure::Failure, output, token::Place};
 
+mod database;
 mod machine;
 mod service;
 
@@ -94,6 +96,7 @@ impl Doctor {
         findings.extend(files.await.unwrap_or_else(|error| {
             vec![Finding::fail("files", format!("the check itself failed: {error}"), "report it")]
         }));
+        findings.push(database::ask(&config).await);
         findings.push(machine::clamd(&config).await);
         findings.extend(service::ask(&config).await);
         findings
@@ -123,6 +126,7 @@ mod tests {
         let (findings, _dir) = doctor(config).await;
         assert_eq!(of(&findings, "configuration"), Level::Ok);
         assert_eq!(of(&findings, "data folder"), Level::Ok, "{findings:?}");
+        assert_eq!(of(&findings, "database"), Level::Ok, "{findings:?}");
         assert_eq!(of(&findings, "clamd"), Level::Fail, "{findings:?}");
         assert_eq!(of(&findings, "signatures"), Level::Warn);
         assert_eq!(of(&findings, "clock"), Level::Ok);

@@ -38,7 +38,7 @@ impl Serve {
             LogFormat::Json => true,
         };
         telemetry::start_logs(json, &config.log.filter).map_err(|error| Failure::Failed(error.to_string()))?;
-        if config.keys.is_empty() {
+        if config.keys.is_empty() && config.shared_secret().is_none() {
             let data_dir = &config.data_dir;
             let first = !secret::path(data_dir).exists();
             secret::open_or_create(data_dir).map_err(|error| Failure::Failed(error.to_string()))?;

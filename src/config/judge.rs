@@ -13,6 +13,7 @@ impl Config {
     /// The first rule that does not hold.
     pub(super) fn judge(&self) -> Result<(), ConfigError> {
         self.judge_addresses()?;
+        self.judge_database()?;
         self.judge_keys()?;
         self.judge_scanner()?;
         self.judge_grpc()?;

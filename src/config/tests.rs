@@ -75,6 +75,22 @@ fn empty_metrics_address_is_off() {
 }
 
 #[test]
+fn postgresql_needs_a_secret_that_nodes_share_and_its_password_is_not_shown() {
+    assert!(load("").expect("the default").database_url.place() == DatabasePlace::DataFolder);
+    let url = "postgres://lhfile:s3cr3t@db.example:5432/lhfile?sslmode=verify-full";
+    let text = refusal(&format!("database_url = {url:?}"));
+    assert!(text.contains("secret_file") && !text.contains("s3cr3t"), "{text}");
+    let config = load(&format!("database_url = {url:?}\nsecret_file = \"/etc/lhfile/secret\"")).expect("complete");
+    assert!(config.database_url.place() == DatabasePlace::Postgres(url));
+    assert_eq!(config.shared_secret(), Some(Path::new("/etc/lhfile/secret")));
+    assert!(!format!("{config:?}").contains("s3cr3t"), "secrets are not logged");
+    for bad in ["mysql://h/d", "lhfile.db", "postgres:/h/d"] {
+        let text = refusal(&format!("database_url = {bad:?}"));
+        assert!(text.contains("database_url") && !text.contains(bad), "{text}");
+    }
+}
+
+#[test]
 fn key_needs_the_source_that_fits_its_algorithm() {
     let key = |rest: &str| format!("[[keys]]\nkid = \"a\"\n{rest}");
     for bad in [

@@ -175,10 +175,12 @@ pub trait UploadStore: Send + Sync + 'static {
     /// The moment it happens: the chat judged again ([`crate::domain::admission::judge_again`]), blob, file READY,
     /// attachment to the home chat, event, the intent ended. `FENCED` if the intent is not there any more.
     async fn commit_upload(&self, commit: Commit) -> Result<Committed, Stop>;
+    /// Before the bytes of an intent are removed: a commit that is under way is waited for, none can follow.
+    async fn fence_upload(&self, intent: Intent) -> Result<(), StoreError>;
     /// Ends an intent without a file; writes the event with it. Ending one that is gone writes nothing.
     async fn abort_upload(&self, intent: Intent, event: Event, now: Time) -> Result<(), StoreError>;
-    /// Extends the lease of all intents of a node that have not ended, fenced ones too.
-    async fn renew_leases(&self, node: &str, until: Time) -> Result<(), StoreError>;
+    /// Extends the lease of those of these intents that have not ended, fenced ones too.
+    async fn renew_leases(&self, alive: &[Intent], until: Time) -> Result<(), StoreError>;
     /// Running intents whose lease is over; with `own` also all that this node's earlier life left, leased or not.
     async fn list_dead_uploads(&self, own: Option<&str>, now: Time, limit: i64) -> Result<Vec<Intent>, StoreError>;
     /// Forgets ended request ids older than [`REQUEST_ID_SECS`]; at most 1,000 a call. Answers how many.

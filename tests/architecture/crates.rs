@@ -1,4 +1,4 @@
-//! The rules on what we depend on, from Cargo.toml, deny.toml and `cargo metadata --locked`.
+//! The rules on what we depend on, from Cargo.toml, deny.toml, `cargo metadata` and `cargo tree`.
 //!
 //! Not here: known vulnerabilities, whose list needs the network (`cargo deny check advisories`).
 
@@ -163,17 +163,29 @@ fn packages() -> &'static [Package] {
     static PACKAGES: OnceLock<Vec<Package>> = OnceLock::new();
     let read = || {
         let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-        let run = Command::new(env!("CARGO"))
-            .args(["metadata", "--locked", "--format-version", "1", "--filter-platform", &platform])
-            .current_dir(checkout())
-            .output()
-            .expect("cargo can be run");
-        assert!(run.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&run.stderr));
-        let metadata: Metadata = serde_json::from_slice(&run.stdout).expect("cargo metadata writes JSON");
-        assert!(metadata.packages.len() > 50, "the tree was not read");
-        metadata.packages
+        let told = cargo(&["metadata", "--format-version", "1", "--filter-platform", &platform]);
+        let metadata: Metadata = serde_json::from_str(&told).expect("cargo metadata writes JSON");
+        // It also names what a feature that is off would bring (rustls-webpki's ring). The tree does not.
+        let tree = cargo(&["tree", "--prefix", "none", "--format", "{p}", "--target", &platform]);
+        let built: BTreeSet<(&str, &str)> = tree.lines().filter_map(name_and_version).collect();
+        assert!(built.len() > 50, "the tree was not read");
+        let is_built = |package: &Package| built.contains(&(package.name.as_str(), package.version.as_str()));
+        metadata.packages.into_iter().filter(is_built).collect()
     };
     PACKAGES.get_or_init(read)
+}
+
+fn cargo(arguments: &[&str]) -> String {
+    let run = Command::new(env!("CARGO")).args(arguments).arg("--locked").current_dir(checkout()).output();
+    let run = run.expect("cargo can be run");
+    assert!(run.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&run.stderr));
+    String::from_utf8(run.stdout).expect("cargo writes UTF-8")
+}
+
+/// As a line of the tree begins: `bytes v1.12.1 …`.
+fn name_and_version(line: &str) -> Option<(&str, &str)> {
+    let mut words = line.split(' ');
+    Some((words.next()?, words.next()?.strip_prefix('v')?))
 }
 
 fn toml<T: for<'de> Deserialize<'de>>(name: &str) -> T {

@@ -109,7 +109,18 @@ const INTRODUCERS: &[&str] = &["lib", "main", "server", "cli"];
 
 /// Each adapter and its drivers. A driver is for this adapter alone, over the whole crate.
 const DRIVERS: &[(&str, &[&str])] = &[
-    ("sql", &["diesel", "diesel_async", "diesel_migrations", "libsqlite3_sys"]),
+    (
+        "sql",
+        &[
+            "diesel",
+            "diesel_async",
+            "diesel_migrations",
+            "libsqlite3_sys",
+            "tokio_postgres",
+            "tokio_rustls",
+            "rustls_native_certs",
+        ],
+    ),
     ("content", &["file_format", "imagesize", "flate2"]),
     ("scanner", &["rawzip"]),
     ("blobs", &[]),

@@ -24,6 +24,7 @@ use crate::{
     ports::StoreError,
 };
 
+#[path = "listing/plan.rs"]
 pub(super) mod plan;
 use plan::{Plan, Spot};
 
@@ -39,7 +40,11 @@ struct Total {
 }
 
 /// A page of the files that match, as this caller sees them.
-pub(super) async fn list(conn: &mut Conn, query: FileQuery, caller: &Caller) -> Result<Page<FileView>, StoreError> {
+pub(in super::super) async fn list(
+    conn: &mut Conn,
+    query: FileQuery,
+    caller: &Caller,
+) -> Result<Page<FileView>, StoreError> {
     let (smallest, largest, _) = PAGE_SIZES;
     let limit = query.limit.clamp(smallest, largest) as usize;
     let plan = Plan::new(&query);

@@ -7,7 +7,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 
-use super::{SqliteStore, chats, events, files, listing, settings, uploads};
+use super::{SqlStore, chats, events, files, listing, settings, uploads};
 use crate::{
     domain::{
         Actor, Blob, BlobKey, Caller, Chat, ChatId, Event, FileView, Person, Refusal, RequestId, Settings, Sha256,
@@ -33,7 +33,7 @@ macro_rules! timed {
 }
 
 #[async_trait]
-impl UploadStore for SqliteStore {
+impl UploadStore for SqlStore {
     async fn begin_upload(&self, new: NewUpload) -> Result<Begun, Stop> {
         timed!(self.write, "begin_upload", |conn| uploads::begin(conn, new))
     }
@@ -49,16 +49,20 @@ impl UploadStore for SqliteStore {
     }
 
     async fn commit_upload(&self, commit: Commit) -> Result<Committed, Stop> {
-        timed!(self.write, "commit_upload", |conn| uploads::commit(conn, commit))
+        timed!(self.settle, "commit_upload", |conn| uploads::commit(conn, commit))
+    }
+
+    async fn fence_upload(&self, intent: Intent) -> Result<(), StoreError> {
+        timed!(self.write, "fence_upload", |conn| uploads::fence(conn, intent))
     }
 
     async fn abort_upload(&self, intent: Intent, event: Event, now: Time) -> Result<(), StoreError> {
         timed!(self.write, "abort_upload", |conn| uploads::abort(conn, intent, event, now))
     }
 
-    async fn renew_leases(&self, node: &str, until: Time) -> Result<(), StoreError> {
-        let node = node.to_owned();
-        timed!(self.write, "renew_leases", |conn| uploads::renew_leases(conn, node, until))
+    async fn renew_leases(&self, alive: &[Intent], until: Time) -> Result<(), StoreError> {
+        let alive = alive.iter().map(|intent| intent.id).collect();
+        timed!(self.write, "renew_leases", |conn| uploads::renew_leases(conn, alive, until))
     }
 
     async fn list_dead_uploads(&self, own: Option<&str>, now: Time, limit: i64) -> Result<Vec<Intent>, StoreError> {
@@ -89,7 +93,7 @@ impl UploadStore for SqliteStore {
 }
 
 #[async_trait]
-impl FileStore for SqliteStore {
+impl FileStore for SqlStore {
     async fn find_file(&self, file: FileRef, caller: &Caller) -> Result<Option<FileView>, StoreError> {
         let caller = caller.clone();
         timed!(self.read, "find_file", |conn| files::find(conn, file, &caller))
@@ -149,7 +153,7 @@ impl FileStore for SqliteStore {
 }
 
 #[async_trait]
-impl ChatStore for SqliteStore {
+impl ChatStore for SqlStore {
     async fn find_chat(&self, id: &ChatId) -> Result<Option<Chat>, StoreError> {
         let id = id.clone();
         timed!(self.read, "find_chat", |conn| chats::find(conn, id))
@@ -170,7 +174,7 @@ impl ChatStore for SqliteStore {
 }
 
 #[async_trait]
-impl SettingsStore for SqliteStore {
+impl SettingsStore for SqlStore {
     async fn load_settings(&self) -> Result<StoredSettings, StoreError> {
         timed!(self.read, "load_settings", |conn| settings::load(conn))
     }
@@ -191,7 +195,7 @@ impl SettingsStore for SqliteStore {
 }
 
 #[async_trait]
-impl Store for SqliteStore {
+impl Store for SqlStore {
     async fn ping(&self) -> Result<(), StoreError> {
         // Both ways: reads alone would go on while nothing can be written any more.
         let _: i64 = timed!(self.read, "ping", |conn| settings::version(conn))?;

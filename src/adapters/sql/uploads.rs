@@ -6,7 +6,7 @@ use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
 use super::{
-    Conn, chats, events, files,
+    Conn, change_content, chats, events, files, hold_content,
     rows::{self, BlobRow, corrupt},
     schema::{attachments, blobs, uploads},
 };
@@ -15,6 +15,7 @@ use crate::{
         Actor, Blob, BlobKey, BlobState, Event, EventKind, FileId, FileView, Person, Reason, RequestId, Sha256, Time,
         Verdict, VerdictKind,
         admission::{self, Target},
+        listing::FileRef,
     },
     ports::{Before, Begun, BytesAt, Commit, Committed, Intent, NewUpload, REQUEST_ID_SECS, Stop, StoreError},
 };
@@ -74,19 +75,16 @@ impl Remembered {
     }
 }
 
-async fn find_remembered(
-    conn: &mut Conn,
-    person: &Person,
-    request_id: &RequestId,
-) -> Result<Option<Remembered>, StoreError> {
-    Ok(uploads::table
-        .filter(uploads::person_kind.eq(rows::kind_name(person.kind())))
-        .filter(uploads::person_id.eq(person.id()))
-        .filter(uploads::request_id.eq(request_id.as_str()))
-        .select(Remembered::as_select())
-        .first(conn)
-        .await
-        .optional()?)
+/// The row that remembers this person's request id.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn remembered<'a>(person: &'a Person, request_id: &'a RequestId) -> _ {
+    let kind: &'static str = rows::kind_name(person.kind());
+    let id: &'a str = person.id();
+    let request_id: &'a str = request_id.as_str();
+    uploads::table
+        .filter(uploads::person_kind.eq(kind))
+        .filter(uploads::person_id.eq(id))
+        .filter(uploads::request_id.eq(request_id))
 }
 
 pub(super) async fn find_before(
@@ -95,14 +93,17 @@ pub(super) async fn find_before(
     request_id: RequestId,
     now: Time,
 ) -> Result<Option<Before>, StoreError> {
-    let row = find_remembered(conn, &person, &request_id).await?;
+    let row: Option<Remembered> =
+        remembered(&person, &request_id).select(Remembered::as_select()).first(conn).await.optional()?;
     row.filter(|row| row.counts(now)).map(Remembered::into_before).transpose()
 }
 
 pub(super) async fn begin(conn: &mut Conn, new: NewUpload) -> Result<Begun, Stop> {
     let person_kind = rows::kind_name(new.person.kind());
     if let Some(request_id) = &new.request_id {
-        match find_remembered(conn, &new.person, request_id).await? {
+        // Waits for a commit of the older one, and sees what became of it.
+        let row = changing!(remembered(&new.person, request_id).select(Remembered::as_select()));
+        match row.first(conn).await.optional()? {
             Some(row) if row.counts(new.now) => return Ok(Begun::Before(row.into_before()?)),
             Some(row) if row.state == DONE => {
                 diesel::delete(uploads::table.find(row.id)).execute(conn).await?;
@@ -127,31 +128,40 @@ pub(super) async fn begin(conn: &mut Conn, new: NewUpload) -> Result<Begun, Stop
         lease_until: new.lease_until.0,
         created_at: new.now.0,
     };
-    let id = diesel::insert_into(uploads::table).values(row).returning(uploads::id).get_result(conn).await?;
+    let insert = diesel::insert_into(uploads::table).values(row).on_conflict_do_nothing().returning(uploads::id);
+    // Another stream with this request id began between our look and now: run again, this fences it.
+    let id: Option<i64> = insert.get_result(conn).await.optional()?;
+    let id = id.ok_or_else(|| StoreError::Conflict("another upload with this request id has just begun".into()))?;
     crate::fault_point!("U2-written");
     Ok(Begun::Started(Intent { id, key: new.key }))
 }
 
-/// One transaction makes a file of an intent. Everything that can refuse stands before the first write.
+/// One transaction makes a file of an intent. Everything that can refuse stands before the first write, and is read in
+/// such a way that it stays true to the end: the intent, so that nothing fences or buries it meanwhile; the chat, so that
+/// it is neither closed nor deleted; the blob that is shared, so that it is not put into quarantine.
+///
+/// It may run again after its commit whose answer was lost: then it finds the file that it made.
 pub(super) async fn commit(conn: &mut Conn, commit: Commit) -> Result<Committed, Stop> {
     let Commit { intent, cleared, caller, file_id, code_hash, bytes, verdict, grace_secs, now } = commit;
-    let remembers: Option<bool> = uploads::table
+    let running = uploads::table
         .filter(uploads::id.eq(intent.id))
         .filter(uploads::key.eq(intent.key.0.as_slice()))
         .filter(uploads::state.eq(RUNNING))
-        .select(uploads::request_id.is_not_null())
-        .first(conn)
-        .await
-        .optional()?;
-    let remembers = remembers.ok_or(Reason::Fenced)?;
+        .select(uploads::request_id.is_not_null());
+    let remembers: Option<bool> = changing!(running).first(conn).await.optional()?;
+    let Some(remembers) = remembers else {
+        let made = files::find(conn, FileRef::Id(file_id), &caller).await?.ok_or(Reason::Fenced)?;
+        return Ok(Committed::Ready(Box::new(made)));
+    };
     let chat = match &cleared.declared.target {
         Target::Library => None,
         Target::Chat(id) => {
-            let chat = chats::find(conn, id.clone()).await?;
+            let chat = chats::hold(conn, id.clone()).await?;
             admission::judge_again(caller.kind(), chat.as_ref(), grace_secs, now)?;
             chat
         }
     };
+    hold_content(conn, &cleared.received.sha256).await?;
     let blob = match bytes {
         BytesAt::Published => new_blob(conn, &cleared, intent.key, verdict, now).await?,
         BytesAt::Shared(id) => match shared_blob(conn, id, verdict).await? {
@@ -176,10 +186,6 @@ pub(super) async fn commit(conn: &mut Conn, commit: Commit) -> Result<Committed,
             .execute(conn)
             .await?;
     }
-    let event = Event::new(EventKind::FileUploaded, Actor::from(&caller))
-        .file(file_id)
-        .chat(chat.as_ref().map(|c| c.id.clone()));
-    events::write(conn, &event, now).await?;
     if remembers {
         diesel::update(uploads::table.find(intent.id))
             .set((
@@ -193,6 +199,10 @@ pub(super) async fn commit(conn: &mut Conn, commit: Commit) -> Result<Committed,
     } else {
         diesel::delete(uploads::table.find(intent.id)).execute(conn).await?;
     }
+    let event = Event::new(EventKind::FileUploaded, Actor::from(&caller))
+        .file(file_id)
+        .chat(chat.as_ref().map(|c| c.id.clone()));
+    events::write(conn, &event, now).await?;
     crate::fault_point!("U11-written");
     let chats = chat.into_iter().filter(|c| caller.may_access(&c.id, c.owner.as_ref())).collect();
     Ok(Committed::Ready(Box::new(FileView { file, blob, chats, chats_truncated: false })))
@@ -226,13 +236,11 @@ async fn new_blob(
 
 /// The blob to be shared, if it is still ACTIVE, with the better of the two verdicts stored.
 async fn shared_blob(conn: &mut Conn, id: i64, verdict: Verdict) -> Result<Option<Blob>, StoreError> {
-    let row: Option<BlobRow> = blobs::table
+    let active = blobs::table
         .filter(blobs::id.eq(id))
         .filter(blobs::state.eq(rows::blob_state_name(BlobState::Active)))
-        .select(BlobRow::as_select())
-        .first(conn)
-        .await
-        .optional()?;
+        .select(BlobRow::as_select());
+    let row: Option<BlobRow> = changing!(active).first(conn).await.optional()?;
     let Some(row) = row else { return Ok(None) };
     let mut blob = Blob::try_from(row)?;
     let looked = matches!(verdict.kind, VerdictKind::Clean | VerdictKind::UnscannableAccepted);
@@ -252,6 +260,16 @@ async fn shared_blob(conn: &mut Conn, id: i64, verdict: Verdict) -> Result<Optio
     Ok(Some(blob))
 }
 
+/// From here on the intent can only end: a commit that is under way is waited for, a later one is refused.
+pub(super) async fn fence(conn: &mut Conn, intent: Intent) -> Result<(), StoreError> {
+    diesel::update(uploads::table.filter(uploads::id.eq(intent.id)).filter(uploads::state.eq(RUNNING)))
+        .set(uploads::state.eq(FENCED))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Deletes the row unless it became a file: a commit that is under way is waited for.
 pub(super) async fn abort(conn: &mut Conn, intent: Intent, event: Event, now: Time) -> Result<(), StoreError> {
     let gone = diesel::delete(uploads::table.filter(uploads::id.eq(intent.id)).filter(uploads::state.ne(DONE)))
         .execute(conn)
@@ -262,17 +280,17 @@ pub(super) async fn abort(conn: &mut Conn, intent: Intent, event: Event, now: Ti
     Ok(())
 }
 
-pub(super) async fn renew_leases(conn: &mut Conn, node: String, until: Time) -> Result<(), StoreError> {
+pub(super) async fn renew_leases(conn: &mut Conn, alive: Vec<i64>, until: Time) -> Result<(), StoreError> {
     // Fenced ones too: their streams still run, and end by themselves with that answer.
-    let alive = uploads::state.eq(RUNNING).or(uploads::state.eq(FENCED));
-    diesel::update(uploads::table.filter(alive).filter(uploads::node.eq(node)))
+    let running = uploads::state.eq(RUNNING).or(uploads::state.eq(FENCED));
+    diesel::update(uploads::table.filter(uploads::id.eq_any(alive)).filter(running))
         .set(uploads::lease_until.eq(until.0))
         .execute(conn)
         .await?;
     Ok(())
 }
 
-pub(super) async fn list_dead(
+pub(in super::super) async fn list_dead(
     conn: &mut Conn,
     own: Option<String>,
     now: Time,
@@ -308,7 +326,11 @@ pub(super) async fn trim_request_ids(conn: &mut Conn, now: Time) -> Result<u64, 
     Ok(gone as u64)
 }
 
-pub(super) async fn find_blob(conn: &mut Conn, sha256: Sha256, size: u64) -> Result<Option<Blob>, StoreError> {
+pub(in super::super) async fn find_blob(
+    conn: &mut Conn,
+    sha256: Sha256,
+    size: u64,
+) -> Result<Option<Blob>, StoreError> {
     let usable = blobs::state
         .eq(rows::blob_state_name(BlobState::Active))
         .and(blobs::verdict.eq(rows::verdict_name(VerdictKind::Clean)));
@@ -323,12 +345,14 @@ pub(super) async fn find_blob(conn: &mut Conn, sha256: Sha256, size: u64) -> Res
     row.map(Blob::try_from).transpose()
 }
 
+/// A commit of the same bytes is waited for and its blob hit, or it finds what was found.
 pub(super) async fn quarantine(
     conn: &mut Conn,
     sha256: Sha256,
     verdict: Verdict,
     signature: String,
 ) -> Result<u64, StoreError> {
+    change_content(conn, &sha256).await?;
     let active = blobs::table
         .filter(blobs::sha256.eq(sha256.0.as_slice()))
         .filter(blobs::state.eq(rows::blob_state_name(BlobState::Active)));
@@ -350,6 +374,6 @@ pub(super) async fn quarantine(
     Ok(hit as u64)
 }
 
-pub(super) async fn is_key_published(conn: &mut Conn, key: BlobKey) -> Result<bool, StoreError> {
+pub(in super::super) async fn is_key_published(conn: &mut Conn, key: BlobKey) -> Result<bool, StoreError> {
     Ok(diesel::select(exists(blobs::table.filter(blobs::key.eq(key.0.as_slice())))).get_result(conn).await?)
 }

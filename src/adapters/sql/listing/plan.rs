@@ -6,7 +6,7 @@
 use diesel::QueryableByName;
 
 use super::super::{
-    by_index,
+    by_index, lower,
     rows::{blob_state_name, file_state_name, kind_name, verdict_name},
     statement::Statement,
 };
@@ -268,7 +268,11 @@ impl<'q> Plan<'q> {
             s.bytes(&sha256.0);
         }
         if let Some(part) = name_contains {
-            s.sql(" AND lower(").sql(f).sql(".display_name) LIKE ").text(&like(part)).sql(" ESCAPE '\\'");
+            s.sql(" AND ")
+                .sql(&lower(&format!("{f}.display_name")))
+                .sql(" LIKE ")
+                .text(&like(part))
+                .sql(" ESCAPE '\\'");
         }
         match attached {
             Some(true) => self.attached_to(f, None, s),

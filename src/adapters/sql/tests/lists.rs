@@ -171,16 +171,13 @@ async fn a_page_looks_at_fifty_thousand_rows_and_then_says_where_to_go_on() {
 
 /// Copies the newest file until there are that many more.
 fn multiply(w: &World, rows: i64) {
-    use diesel::{Connection, connection::SimpleConnection};
-    let path = w.dir.path().join("lhfile.sqlite");
-    let mut conn = diesel::SqliteConnection::establish(path.to_str().expect("UTF-8")).expect("opens");
-    conn.batch_execute(&format!(
+    let random = if w.database.is_some() { "uuid_send(gen_random_uuid())" } else { "randomblob(16)" };
+    w.execute(&format!(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) \
          INSERT INTO files (id, code_hash, blob_id, state, display_name, extension, media_type, uploader_kind, \
          uploader_id, persistent, sha256, size, uploaded_sha256, revision, created_at) \
-         SELECT randomblob(16), code_hash, blob_id, state, display_name, extension, media_type, uploader_kind, \
+         SELECT {random}, code_hash, blob_id, state, display_name, extension, media_type, uploader_kind, \
          uploader_id, persistent, sha256, size, uploaded_sha256, revision, created_at + i \
-         FROM n, (SELECT * FROM files ORDER BY number DESC LIMIT 1)"
-    ))
-    .expect("copies");
+         FROM n, (SELECT * FROM files ORDER BY number DESC LIMIT 1) newest"
+    ));
 }

@@ -161,8 +161,9 @@ async fn a_dead_nodes_intents_are_listed_when_their_lease_is_over_and_own_ones_a
     assert!(w.store.list_dead_uploads(None, now, 10).await.expect("lists").is_empty());
     assert!(w.store.list_dead_uploads(Some("n2"), now, 10).await.expect("lists").is_empty());
     assert_eq!(w.store.list_dead_uploads(Some("n1"), now, 10).await.expect("lists"), [intent]);
-    w.store.renew_leases("n1", now.plus_secs(600)).await.expect("renews");
-    w.store.renew_leases("n2", now).await.expect("renews nothing of n1's");
+    w.store.renew_leases(&[intent], now.plus_secs(600)).await.expect("renews");
+    let other = Intent { id: intent.id + 1, ..intent };
+    w.store.renew_leases(&[other], now).await.expect("renews nothing of another's");
     assert!(w.store.list_dead_uploads(None, now.plus_secs(599), 10).await.expect("lists").is_empty());
     assert_eq!(w.store.list_dead_uploads(None, now.plus_secs(601), 10).await.expect("lists"), [intent]);
 }
