@@ -20,6 +20,7 @@ mod limits;
 mod lists;
 mod matrix;
 mod memory;
+mod nodes;
 mod not_found;
 mod orderly;
 mod request_id;

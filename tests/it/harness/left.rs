@@ -1,4 +1,4 @@
-//! Eyes for what is left: the files in the data folder and the rows in its database, read beside the server.
+//! Eyes for what is left: the files in the data folder and the rows in the database, read beside the server.
 
 use std::{
     fs,
@@ -8,7 +8,7 @@ use std::{
 
 use diesel::{Connection as _, QueryableByName, RunQueryDsl as _, sql_query, sql_types, sqlite::SqliteConnection};
 
-use super::{Node, samples};
+use super::{Node, postgres::cluster, samples};
 
 /// How long the server may take to tidy up.
 pub const TIDY: Duration = Duration::from_secs(10);
@@ -27,7 +27,7 @@ struct Text {
 
 impl Node {
     /// The database's file: the one in the data folder that begins as SQLite's do.
-    pub fn database(&self) -> PathBuf {
+    fn database(&self) -> PathBuf {
         let mut found = fs::read_dir(self.data()).expect("the data folder").flatten().map(|e| e.path());
         found
             .find(|p| fs::read(p).is_ok_and(|bytes| bytes.starts_with(b"SQLite format 3\0")))
@@ -41,14 +41,31 @@ impl Node {
         connection
     }
 
+    /// Changes rows behind the server's back; answers how many.
+    pub fn change(&self, sql: &str) -> usize {
+        if let Some(name) = self.postgres() {
+            return cluster().psql(name, &format!("{sql} RETURNING 1")).len();
+        }
+        let url = self.database().display().to_string();
+        let mut connection = SqliteConnection::establish(&url).expect("beside the server");
+        sql_query("PRAGMA busy_timeout = 5000").execute(&mut connection).expect("a pragma");
+        sql_query(sql).execute(&mut connection).unwrap_or_else(|e| panic!("{sql}: {e}"))
+    }
+
     /// The number that a query names `n`.
     pub fn number(&self, sql: &str) -> i64 {
+        if let Some(name) = self.postgres() {
+            return cluster().psql(name, sql).first().map_or(0, |n| n.parse().expect("a number"));
+        }
         let rows: Vec<Number> = sql_query(sql).load(&mut self.connect()).unwrap_or_else(|e| panic!("{sql}: {e}"));
         rows.first().map_or(0, |row| row.n)
     }
 
     /// The texts that a query names `t`, one a row.
     pub fn texts(&self, sql: &str) -> Vec<String> {
+        if let Some(name) = self.postgres() {
+            return cluster().psql(name, sql);
+        }
         let rows: Vec<Text> = sql_query(sql).load(&mut self.connect()).unwrap_or_else(|e| panic!("{sql}: {e}"));
         rows.into_iter().map(|row| row.t.unwrap_or_default()).collect()
     }

@@ -1,6 +1,7 @@
 //! What every test needs: a server to talk to, callers, requests in one line, and eyes for what is left.
 //!
-//! `node.rs` starts servers, `process.rs` their processes, `clamd.rs` scanners of our own; `callers.rs` mints tokens,
+//! `node.rs` starts servers, `process.rs` their processes, `clamd.rs` scanners of our own,
+//! `postgres.rs` a database server; `callers.rs` mints tokens,
 //! `upload.rs` and `calls.rs` are the requests, `refusal.rs` reads answers, `left.rs` looks into folder and database,
 //! `rude.rs` is the bad client, `samples.rs` and `archives.rs` are what is uploaded.
 
@@ -10,6 +11,7 @@ pub mod calls;
 pub mod clamd;
 pub mod left;
 pub mod node;
+pub mod postgres;
 pub mod process;
 pub mod refusal;
 pub mod rude;

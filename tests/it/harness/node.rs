@@ -6,6 +6,7 @@ use std::{
     fmt::Write as _,
     fs::{self, File},
     net::{SocketAddr, TcpListener},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command},
     sync::atomic::{AtomicU32, Ordering},
@@ -14,7 +15,7 @@ use std::{
 
 use tokio::{sync::OnceCell, time::sleep};
 
-use super::{callers::SECRET, process};
+use super::{callers::SECRET, postgres::cluster, process};
 
 /// How long a server may take to be ready. It starts in a second; the machine may be busy.
 const READY: Duration = Duration::from_secs(60);
@@ -26,18 +27,44 @@ pub struct Setup {
     wrapper: Vec<String>,
     fault: Option<String>,
     wait_for_scanner: bool,
+    database: Database,
+}
+
+/// Which database a server has.
+#[derive(Debug, Clone)]
+enum Database {
+    Sqlite,
+    /// A database of its own on the tests' PostgreSQL, made with the server.
+    NewPostgres,
+    /// This one, which others may share, at this URL.
+    Postgres(String, String),
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { config: Vec::new(), wrapper: Vec::new(), fault: None, wait_for_scanner: true }
+        let database = match std::env::var("LHFILE_TEST_PAIR").as_deref() {
+            Err(_) | Ok("sqlite+disk") => Database::Sqlite,
+            Ok("postgres+disk") => Database::NewPostgres,
+            Ok(other) => panic!("LHFILE_TEST_PAIR = {other:?}: sqlite+disk or postgres+disk"),
+        };
+        Self { config: Vec::new(), wrapper: Vec::new(), fault: None, wait_for_scanner: true, database }
     }
 }
 
 impl Setup {
-    /// A managed clamd, everything else by default.
+    /// A managed clamd, the database that `LHFILE_TEST_PAIR` names, everything else by default.
     pub fn new() -> Self {
         Self::default()
+    }
+    /// On a PostgreSQL database of its own, whatever the pair.
+    pub fn on_postgres(mut self) -> Self {
+        self.database = Database::NewPostgres;
+        self
+    }
+    /// On this PostgreSQL database, reached at this URL.
+    pub fn on_database(mut self, name: &str, url: &str) -> Self {
+        self.database = Database::Postgres(name.to_owned(), url.to_owned());
+        self
     }
     /// One line of the configuration, with a dotted key: `limits.uploads_per_visitor = 3`.
     pub fn config(mut self, line: impl Into<String>) -> Self {
@@ -86,6 +113,11 @@ impl Node {
     /// Starts one and waits until it serves.
     pub async fn start(setup: Setup) -> Self {
         let folder = new_folder();
+        let mut setup = setup;
+        if let Database::NewPostgres = setup.database {
+            let name = new_database();
+            setup.database = Database::Postgres(name.clone(), cluster().url(&name));
+        }
         let mut node = Self { setup, folder, address: free_port(), metrics: free_port(), child: None };
         node.launch().await;
         node
@@ -110,6 +142,12 @@ impl Node {
         let folder = self.folder.display();
         let _ = writeln!(text, "listen = \"{}\"\nmetrics_listen = \"{}\"", self.address, self.metrics);
         let _ = writeln!(text, "data_dir = \"{folder}/data\"\nscanner.signature_dir = \"{folder}/no-signatures\"");
+        if let Database::Postgres(_, url) = &self.setup.database {
+            let secret = self.folder.join("shared-secret");
+            fs::write(&secret, "5e".repeat(32)).expect("our own folder");
+            fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("our own file");
+            let _ = writeln!(text, "database_url = {url:?}\nsecret_file = {secret:?}");
+        }
         for line in &self.setup.config {
             let _ = writeln!(text, "{line}");
         }
@@ -159,6 +197,13 @@ impl Node {
     /// Where it tells its metrics.
     pub fn metrics_address(&self) -> SocketAddr {
         self.metrics
+    }
+    /// The name of its PostgreSQL database.
+    pub fn postgres(&self) -> Option<&str> {
+        match &self.setup.database {
+            Database::Postgres(name, _) => Some(name),
+            Database::Sqlite | Database::NewPostgres => None,
+        }
     }
     /// Its own folder, with configuration and log.
     pub fn folder(&self) -> &Path {
@@ -279,8 +324,20 @@ impl Drop for Node {
         }
         if !std::thread::panicking() {
             let _ = fs::remove_dir_all(&self.folder);
+            if let Database::Postgres(name, _) = &self.setup.database {
+                let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+                cluster().psql("postgres", &drop);
+            }
         }
     }
+}
+
+/// An empty PostgreSQL database, in which statements of the tests mean what they mean on SQLite.
+pub fn new_database() -> String {
+    let name = cluster().create_database("template0");
+    let hex = "CREATE FUNCTION hex(bytea) RETURNS text LANGUAGE sql IMMUTABLE RETURN encode($1, 'hex')";
+    cluster().psql(&name, hex);
+    name
 }
 
 /// A port that is free now.
