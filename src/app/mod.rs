@@ -20,6 +20,7 @@ mod error;
 mod gate;
 mod health;
 mod library;
+mod publish;
 mod recovery;
 mod repeat;
 mod scanning;

@@ -249,9 +249,7 @@ impl App {
     ) -> Result<Option<(FileView, bool)>, Error> {
         if shared.is_none() {
             fault_point!("U9");
-            let started = tokio::time::Instant::now();
-            self.blobs.publish(Arc::clone(&whole.spooled)).await?;
-            metrics::histogram!(names::BLOB_SECONDS, names::OP => "publish").record(started.elapsed());
+            self.publish(&whole.spooled, intent).await?;
             fault_point!("U10");
         }
         let commit = Commit {
