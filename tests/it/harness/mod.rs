@@ -1,6 +1,7 @@
 //! What every test needs: a server to talk to, callers, requests in one line, and eyes for what is left.
 //!
-//! `node.rs` starts servers, `process.rs` their processes, `clamd.rs` scanners of our own; `callers.rs` mints tokens,
+//! `node.rs` starts servers, `process.rs` their processes, `clamd.rs` scanners of our own,
+//! `garage.rs` an object store, `faulty.rs` a bad way to it; `callers.rs` mints tokens,
 //! `upload.rs` and `calls.rs` are the requests, `refusal.rs` reads answers, `left.rs` looks into folder and database,
 //! `rude.rs` is the bad client, `samples.rs` and `archives.rs` are what is uploaded.
 
@@ -8,6 +9,8 @@ pub mod archives;
 pub mod callers;
 pub mod calls;
 pub mod clamd;
+pub mod faulty;
+pub mod garage;
 pub mod left;
 pub mod node;
 pub mod process;
@@ -17,6 +20,7 @@ pub mod samples;
 pub mod upload;
 
 pub use callers::{Caller, Operator, Service, Visitor};
+pub use garage::Bucket;
 pub use node::{Node, Setup, shared};
 pub use refusal::{assert_refused, reason_of};
 

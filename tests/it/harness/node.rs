@@ -14,7 +14,7 @@ use std::{
 
 use tokio::{sync::OnceCell, time::sleep};
 
-use super::{callers::SECRET, process};
+use super::{Bucket, callers::SECRET, process};
 
 /// How long a server may take to be ready. It starts in a second; the machine may be busy.
 const READY: Duration = Duration::from_secs(60);
@@ -26,18 +26,46 @@ pub struct Setup {
     wrapper: Vec<String>,
     fault: Option<String>,
     wait_for_scanner: bool,
+    blobs: Blobs,
+}
+
+/// Where a server keeps its files.
+#[derive(Debug, Clone)]
+enum Blobs {
+    Disk,
+    /// A bucket of its own, made with the server.
+    NewBucket,
+    /// This bucket, spoken to at this address.
+    Bucket(Bucket, SocketAddr),
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { config: Vec::new(), wrapper: Vec::new(), fault: None, wait_for_scanner: true }
+        Self { config: Vec::new(), wrapper: Vec::new(), fault: None, wait_for_scanner: true, blobs: Blobs::Disk }
     }
 }
 
 impl Setup {
-    /// A managed clamd, everything else by default.
+    /// A managed clamd, the store that `LHFILE_TEST_PAIR` names (`sqlite+disk` unless set), everything else by default.
     pub fn new() -> Self {
+        let blobs = match std::env::var("LHFILE_TEST_PAIR").as_deref() {
+            Err(_) | Ok("sqlite+disk") => Blobs::Disk,
+            Ok("sqlite+s3") => Blobs::NewBucket,
+            Ok(other) => panic!("LHFILE_TEST_PAIR = {other:?}: sqlite+disk or sqlite+s3"),
+        };
+        Self { blobs, ..Self::default() }
+    }
+    /// On the local disk, whatever the pair.
+    pub fn on_disk() -> Self {
         Self::default()
+    }
+    /// In a bucket of its own, whatever the pair.
+    pub fn on_s3() -> Self {
+        Self { blobs: Blobs::NewBucket, ..Self::default() }
+    }
+    /// In this bucket, spoken to at this address.
+    pub fn in_bucket(bucket: &Bucket, at: SocketAddr) -> Self {
+        Self { blobs: Blobs::Bucket(bucket.clone(), at), ..Self::default() }
     }
     /// One line of the configuration, with a dotted key: `limits.uploads_per_visitor = 3`.
     pub fn config(mut self, line: impl Into<String>) -> Self {
@@ -74,6 +102,7 @@ pub struct Node {
     address: SocketAddr,
     metrics: SocketAddr,
     child: Option<Child>,
+    bucket: Option<Bucket>,
 }
 
 /// The server that most tests share. It ends with the process of the tests.
@@ -85,10 +114,64 @@ pub async fn shared() -> &'static Node {
 impl Node {
     /// Starts one and waits until it serves.
     pub async fn start(setup: Setup) -> Self {
-        let folder = new_folder();
-        let mut node = Self { setup, folder, address: free_port(), metrics: free_port(), child: None };
+        let mut node = Self::new(setup);
         node.launch().await;
         node
+    }
+
+    fn new(mut setup: Setup) -> Self {
+        let bucket = match &setup.blobs {
+            Blobs::Disk => None,
+            Blobs::NewBucket => Some(Bucket::new()),
+            Blobs::Bucket(bucket, _) => Some(bucket.clone()),
+        };
+        if let Some(bucket) = &bucket {
+            let at = if let Blobs::Bucket(_, at) = setup.blobs { at } else { bucket.address() };
+            setup.config.extend(bucket.config(at));
+        }
+        Self { setup, folder: new_folder(), address: free_port(), metrics: free_port(), child: None, bucket }
+    }
+
+    /// Starts one that comes to the point of `stops_at` before it serves, and kills it there.
+    pub async fn killed_at_start(setup: Setup) -> Self {
+        let point = setup.fault.clone().expect("it is to stop somewhere");
+        let mut node = Self::new(setup);
+        node.start_again_to_be_killed_at(&point).await;
+        node
+    }
+
+    /// Starts it again after its end and kills it where it comes to this point, before it serves.
+    pub async fn start_again_to_be_killed_at(&mut self, point: &str) {
+        assert!(self.child.is_none(), "it runs");
+        let _ = fs::remove_file(self.marker());
+        self.setup.fault = Some(point.to_owned());
+        self.write_config();
+        self.spawn();
+        self.wait_for_fault().await;
+        self.kill9();
+    }
+
+    /// From the next start on it looks for its files there, spoken to at this address.
+    pub fn move_to(&mut self, bucket: &Bucket, at: SocketAddr) {
+        self.setup.config.retain(|line| !line.starts_with("blob_url") && !line.starts_with("s3."));
+        self.setup.config.extend(bucket.config(at));
+    }
+
+    /// Starts it again after its end; it must end by itself. What it said.
+    pub async fn refuses_to_start(&mut self) -> String {
+        assert!(self.child.is_none(), "it runs");
+        self.setup.fault = None;
+        let before = self.log().len();
+        self.write_config();
+        self.spawn();
+        assert!(!self.wait_until_ready().await, "it started all the same");
+        self.child = None;
+        self.log().split_off(before)
+    }
+
+    /// The bucket that it keeps its files in, if it does.
+    pub fn bucket(&self) -> Option<&Bucket> {
+        self.bucket.as_ref()
     }
 
     async fn launch(&mut self) {
