@@ -5,10 +5,10 @@
 
 use std::{
     io::{self, SeekFrom},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::{
     ObjectStoreExt as _, PutPayload,
@@ -18,7 +18,7 @@ use object_store::{
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
-    super::disk::off_thread,
+    super::{disk::off_thread, folder_sync::locked},
     Bucket, failed,
     place::{ASKING, moving, within},
 };
@@ -31,7 +31,9 @@ const MAX_PARTS: u64 = 10_000;
 /// Parts of one upload on their way at once: one is sent while the next is read.
 const AT_ONCE: usize = 2;
 /// Bytes of one piece of a part in memory.
-const PIECE: u64 = 1 << 20;
+const PIECE: usize = 1 << 20;
+/// Pieces that are kept to be filled again: those of one upload in parts.
+const KEPT: usize = 16;
 
 /// Bytes of all uploads on their way at once, counted in units.
 const MEMORY: u64 = 64 << 20;
@@ -39,11 +41,16 @@ const UNIT: u64 = 64 << 10;
 
 /// The memory that uploads on their way share. Who finds none left waits: in the order of asking, so that small ones
 /// pass between the parts of large ones.
-pub(super) struct Memory(Semaphore);
+pub(super) struct Memory {
+    units: Semaphore,
+    /// Pieces to be filled again. Fresh ones for each part would come from a heap of each thread, and stay there.
+    pieces: Mutex<Vec<BytesMut>>,
+}
 
 impl Default for Memory {
     fn default() -> Self {
-        Self(Semaphore::new(usize::try_from(MEMORY / UNIT).unwrap_or(usize::MAX)))
+        let units = Semaphore::new(usize::try_from(MEMORY / UNIT).unwrap_or(usize::MAX));
+        Self { units, pieces: Mutex::default() }
     }
 }
 
@@ -52,13 +59,38 @@ impl Memory {
         // A part larger than all of it has it for itself.
         let units = bytes.min(MEMORY).div_ceil(UNIT).max(1);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
-        self.0.acquire_many(units).await.expect("it is never closed")
+        self.units.acquire_many(units).await.expect("it is never closed")
+    }
+
+    /// Empty pieces for so many bytes.
+    fn pieces(&self, bytes: u64) -> io::Result<Vec<BytesMut>> {
+        let bytes = usize::try_from(bytes).map_err(io::Error::other)?;
+        let mut kept = locked(&self.pieces);
+        let whole = (0..bytes / PIECE).map(|_| kept.pop().unwrap_or_else(|| BytesMut::with_capacity(PIECE)));
+        let mut pieces: Vec<BytesMut> = whole.collect();
+        if bytes % PIECE > 0 {
+            pieces.push(BytesMut::with_capacity(bytes % PIECE));
+        }
+        Ok(pieces)
+    }
+
+    /// Takes back whole pieces that nobody holds any more.
+    fn give_back(&self, pieces: Vec<Bytes>) {
+        let mut kept = locked(&self.pieces);
+        for piece in pieces.into_iter().filter(|piece| piece.len() == PIECE) {
+            if kept.len() < KEPT
+                && let Ok(mut piece) = piece.try_into_mut()
+            {
+                piece.clear();
+                kept.push(piece);
+            }
+        }
     }
 }
 
 /// Bytes of each part of an upload of this size.
 fn part_size(size: u64) -> u64 {
-    PART.max(size.div_ceil(MAX_PARTS).next_multiple_of(PIECE))
+    PART.max(size.div_ceil(MAX_PARTS).next_multiple_of(PIECE as u64))
 }
 
 impl Bucket {
@@ -84,8 +116,11 @@ impl Bucket {
     async fn put(&self, object: &Path, spooled: &Arc<dyn Spooled>) -> Result<(), BlobError> {
         let size = spooled.size();
         let _taken = self.memory.take(size).await;
-        let payload = read(spooled, 0, size).await?;
-        within(moving(size), self.store.put(object, payload)).await?.map_err(failed).map(drop)
+        let pieces = read(spooled, 0, self.memory.pieces(size)?, size).await?;
+        let payload = PutPayload::from_iter(pieces.iter().cloned());
+        let put = within(moving(size), self.store.put(object, payload)).await;
+        self.memory.give_back(pieces);
+        put?.map_err(failed).map(drop)
     }
 
     async fn put_parts(&self, object: &Path, spooled: &Arc<dyn Spooled>, id: MultipartId) -> Result<(), BlobError> {
@@ -94,9 +129,12 @@ impl Bucket {
         let puts = (0..size.div_ceil(part)).map(|number| async move {
             let (at, len) = (number * part, part.min(size - number * part));
             let _taken = self.memory.take(len).await;
-            let payload = read(spooled, at, len).await?;
+            let pieces = read(spooled, at, self.memory.pieces(len)?, len).await?;
+            let payload = PutPayload::from_iter(pieces.iter().cloned());
             let number = usize::try_from(number).map_err(io::Error::other)?;
-            let put = within(moving(len), self.store.put_part(object, id, number, payload)).await?.map_err(failed)?;
+            let put = within(moving(len), self.store.put_part(object, id, number, payload)).await;
+            self.memory.give_back(pieces);
+            let put = put?.map_err(failed)?;
             crate::fault_point!("U9-part");
             Ok::<PartId, BlobError>(put)
         });
@@ -114,21 +152,21 @@ impl Bucket {
     }
 }
 
-/// Exactly these bytes of the spooled upload, read off the async threads.
-async fn read(spooled: &Arc<dyn Spooled>, at: u64, len: u64) -> Result<PutPayload, BlobError> {
+/// Exactly `len` bytes of the spooled upload from `at` on, read into these pieces off the async threads.
+async fn read(spooled: &Arc<dyn Spooled>, at: u64, pieces: Vec<BytesMut>, len: u64) -> Result<Vec<Bytes>, BlobError> {
     let spooled = Arc::clone(spooled);
     off_thread(move || {
         let mut reader = spooled.reader()?;
         reader.seek(SeekFrom::Start(at))?;
-        let mut pieces = Vec::new();
-        let mut left = len;
-        while left > 0 {
-            let mut piece = vec![0; usize::try_from(left.min(PIECE)).map_err(io::Error::other)?];
+        let mut left = usize::try_from(len).map_err(io::Error::other)?;
+        let mut filled = Vec::with_capacity(pieces.len());
+        for mut piece in pieces {
+            piece.resize(left.min(PIECE), 0);
             reader.read_exact(&mut piece)?;
-            left -= piece.len() as u64;
-            pieces.push(Bytes::from(piece));
+            left -= piece.len();
+            filled.push(piece.freeze());
         }
-        Ok(PutPayload::from_iter(pieces))
+        Ok(filled)
     })
     .await
 }
