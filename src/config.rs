@@ -17,9 +17,11 @@ use figment::{
 };
 use serde::{Deserialize, Deserializer, de};
 
+mod blobs;
 mod judge;
 mod keys;
 mod unknown;
+pub use blobs::{BlobPlace, S3Config};
 pub use keys::{Algorithm, KeyConfig, KeyMaterial};
 
 /// The commented defaults, as shipped: the first layer of every configuration.
@@ -28,7 +30,8 @@ pub const DEFAULTS: &str = include_str!("../examples/lhfile.toml");
 /// Before each variable of the environment.
 const PREFIX: &str = "LHFILE_";
 /// Variables with our prefix that belong to the command line, to make, or to the tests.
-const NOT_CONFIG: &[&str] = &["ADDR", "TOKEN", "ACT_AS", "CONFIG", "CACHE", "BLESS", "FAULT_POINT", "FAULT_MARKER"];
+const NOT_CONFIG: &[&str] =
+    &["ADDR", "TOKEN", "ACT_AS", "CONFIG", "CACHE", "BLESS", "FAULT_POINT", "FAULT_MARKER", "TEST_PAIR"];
 
 /// The process's configuration. Every key is explained in `examples/lhfile.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -38,6 +41,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The folder of database, files and secret.
     pub data_dir: PathBuf,
+    /// Where the files are kept. Ask [`Config::blob_place`].
+    pub blob_url: String,
     /// Where Prometheus reads. `None`: nowhere.
     #[serde(deserialize_with = "empty_is_none")]
     pub metrics_listen: Option<SocketAddr>,
@@ -53,6 +58,8 @@ pub struct Config {
     pub keys: Vec<KeyConfig>,
     /// The virus scanner.
     pub scanner: ScannerConfig,
+    /// The object store, if `blob_url` names one.
+    pub s3: S3Config,
     /// Room for uploads under way.
     pub spool: SpoolConfig,
     /// HTTP/2.

@@ -21,14 +21,14 @@ use tonic_health::server::HealthReporter;
 
 use crate::{
     adapters::{
-        blobs::{self, SpoolLimits},
+        blobs::{SpoolLimits, open as open_disk},
         content::Inspector,
         scanner::{ClamdAddress, ClamdConfig, ExternalClamd, ManagedClamd, ManagedConfig},
         sql::SqliteStore,
     },
     app::{self, App, Limits, Parts, ScannerState, Secrets},
     config::{Algorithm, Config, KeyMaterial, ScannerMode},
-    ports::{Clock, Ids, Scanner, ScannerLimits, SettingsStore as _, StoreError, SystemClock, SystemIds},
+    ports::{Clock, Ids, Scanner, ScannerLimits, SettingsStore as _, Spool, StoreError, SystemClock, SystemIds},
     rpc::{
         self,
         access::AccessLayer,
@@ -40,6 +40,7 @@ use crate::{
     secret, telemetry,
 };
 
+pub mod blobs;
 mod connections;
 
 /// The database's file in the data folder.
@@ -68,6 +69,12 @@ pub enum ServeError {
     /// Metrics, or the table of RPCs.
     #[error("{0}")]
     Start(String),
+    /// The store of bytes cannot be used.
+    #[error("the store of bytes: {0}")]
+    Blobs(String),
+    /// Database and store of bytes are not each other's.
+    #[error("{0}")]
+    Pair(String),
     /// The database.
     #[error("the database: {0}")]
     Database(#[from] StoreError),
@@ -161,12 +168,15 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     let limits = SpoolLimits { budget_bytes: config.spool.budget_bytes, reserve_percent: config.spool.reserve_percent };
     let (root, database) = (data.clone(), data.join(DATABASE));
     let opened = tokio::task::spawn_blocking(move || {
-        let blobs = blobs::open(&root, limits).map_err(|e| e.to_string());
-        (blobs, SqliteStore::open(&database))
+        let disk = open_disk(&root, limits).map_err(|e| e.to_string());
+        (disk, SqliteStore::open(&database))
     });
     let (disk, store) = opened.await.map_err(|e| ServeError::Start(e.to_string()))?;
-    let (spool, blobs) = disk.map_err(|e| bad_data(&e))?;
+    let (spool, disk) = disk.map_err(|e| bad_data(&e))?;
+    let spool: Arc<dyn Spool> = Arc::new(spool);
     let store = Arc::new(store?);
+    let blobs = blobs::choose(config, Arc::clone(&spool), disk)?;
+    blobs::pair(&*store, &*blobs, &*ids).await?;
 
     let settings = store.load_settings().await?.settings;
     let antivirus = antivirus(config, settings.max_file_bytes.unsigned_abs()).await?;
@@ -176,8 +186,8 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     };
     let app = App::start(Parts {
         store: Arc::clone(&store) as Arc<dyn crate::ports::Store>,
-        spool: Arc::new(spool),
-        blobs: Arc::new(blobs),
+        spool,
+        blobs,
         scanner,
         inspector: Arc::new(Inspector),
         clock: Arc::clone(&clock),

@@ -82,8 +82,9 @@ impl App {
     async fn bury(&self, intent: Intent, event: Event) -> Result<(), Error> {
         self.spool.discard(intent.key).await?;
         if !self.store.fence_upload(intent).await? {
+            let parts = self.store.find_multipart(intent).await?;
             let started = tokio::time::Instant::now();
-            self.blobs.delete(intent.key).await?;
+            self.blobs.discard(intent.key, parts).await?;
             metrics::histogram!(names::BLOB_SECONDS, names::OP => "delete").record(started.elapsed());
         }
         crate::fault_point!("R1");

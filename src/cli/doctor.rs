@@ -1,6 +1,7 @@
 //! `lhfile doctor`: checks this machine's set-up, a line for each check, with what to do next.
 //!
-//! Not here: the checks themselves (`doctor/machine.rs` looks at files, `doctor/service.rs` asks the server).
+//! Not here: the checks themselves (`doctor/machine.rs` looks at files, `doctor/store.rs` asks the object store,
+//! `doctor/service.rs` the server).
 
 use std::process::ExitCode;
 
@@ -11,6 +12,7 @@ use super::{Context, failure::Failure, output, token::Place};
 
 mod machine;
 mod service;
+mod store;
 
 /// Which set-up.
 #[derive(Debug, Args)]
@@ -94,6 +96,7 @@ impl Doctor {
         findings.extend(files.await.unwrap_or_else(|error| {
             vec![Finding::fail("files", format!("the check itself failed: {error}"), "report it")]
         }));
+        findings.push(store::ask(&config).await);
         findings.push(machine::clamd(&config).await);
         findings.extend(service::ask(&config).await);
         findings

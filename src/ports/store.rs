@@ -7,9 +7,10 @@ use std::io;
 
 use async_trait::async_trait;
 
+use super::MultipartId;
 use crate::domain::{
     Actor, Blob, BlobKey, Caller, Chat, ChatId, ChatStatus, CodeHash, Event, FileId, FileView, OperatorId, Person,
-    Reason, Refusal, RequestId, Settings, Sha256, Time, Verdict,
+    Reason, Refusal, RequestId, Settings, Sha256, StoreId, Time, Verdict,
     access::Deletion,
     admission::{Cleared, Target},
     listing::{FileQuery, FileRef, Page},
@@ -181,6 +182,10 @@ pub trait UploadStore: Send + Sync + 'static {
         request_id: &RequestId,
         now: Time,
     ) -> Result<Option<Before>, StoreError>;
+    /// Writes down the upload in parts that an intent's bytes go through. `FENCED` if the intent is not running any more.
+    async fn note_multipart(&self, intent: Intent, parts: &MultipartId) -> Result<(), Stop>;
+    /// The upload in parts that was written down for an intent.
+    async fn find_multipart(&self, intent: Intent) -> Result<Option<MultipartId>, StoreError>;
     /// The moment it happens: the chat judged again ([`crate::domain::admission::judge_again`]), blob, file READY,
     /// attachment to the home chat, event, the intent ended. `FENCED` if the intent is not there any more.
     async fn commit_upload(&self, commit: Commit) -> Result<Committed, Stop>;
@@ -355,9 +360,29 @@ pub trait SettingsStore: Send + Sync + 'static {
     ) -> Result<i64, Stop>;
 }
 
+/// The id of a database and its store of bytes, as the database has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreClaim {
+    /// The id.
+    pub id: StoreId,
+    /// The store of bytes has it, too. Without this a start was killed between the two.
+    pub confirmed: bool,
+}
+
+/// Which store of bytes belongs to this database.
+#[async_trait]
+pub trait PairingStore: Send + Sync + 'static {
+    /// The id, once there is one.
+    async fn find_store_claim(&self) -> Result<Option<StoreClaim>, StoreError>;
+    /// Takes this id unless there is one already; answers the one that counts, also where many nodes start at once.
+    async fn claim_store_id(&self, id: StoreId) -> Result<StoreClaim, StoreError>;
+    /// Notes that the store of bytes has the id.
+    async fn confirm_store_id(&self) -> Result<(), StoreError>;
+}
+
 /// Everything the database does.
 #[async_trait]
-pub trait Store: UploadStore + FileStore + ChatStore + SettingsStore {
+pub trait Store: UploadStore + FileStore + ChatStore + SettingsStore + PairingStore {
     /// A cheap round trip that also writes nothing.
     async fn ping(&self) -> Result<(), StoreError>;
 }

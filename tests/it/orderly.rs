@@ -110,7 +110,7 @@ async fn nothing_is_answered_before_it_is_durable() {
     let path = trace.path().to_str().expect("UTF-8").to_owned();
     let calls = "trace=fsync,fdatasync,rename,renameat,renameat2,write,writev,sendto,sendmsg";
     let wrapper = ["strace", "-f", "-y", "-s", "4096", "-e", calls, "-o", &path];
-    let node = Node::start(Setup::new().under(&wrapper)).await;
+    let node = Node::start(Setup::on_disk().under(&wrapper)).await;
     node.put_chat("42").await;
     let from = fs::read_to_string(&path).expect("strace writes").lines().count();
     let upload = node.upload("a.txt", samples::text(300_000, "durable")).to_chat("42");

@@ -18,6 +18,7 @@ mod chats;
 mod events;
 mod files;
 mod listing;
+mod pairing;
 mod rows;
 mod schema;
 mod settings;

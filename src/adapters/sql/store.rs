@@ -7,18 +7,19 @@ use std::time::Instant;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 
-use super::{SqliteStore, chats, events, files, listing, settings, uploads};
+use super::{SqliteStore, chats, events, files, listing, pairing, settings, uploads};
 use crate::{
     domain::{
-        Actor, Blob, Caller, Chat, ChatId, Event, FileView, Person, Refusal, RequestId, Settings, Sha256, Time,
-        Verdict,
+        Actor, Blob, Caller, Chat, ChatId, Event, FileView, Person, Refusal, RequestId, Settings, Sha256, StoreId,
+        Time, Verdict,
         access::Deletion,
         listing::{FileQuery, FileRef, Page},
         settings::SettingValue,
     },
     ports::{
         AttachTo, Before, Begun, ChatDeleted, ChatQuery, ChatStore, ChatTold, Commit, Committed, FileChange, FileStore,
-        Intent, NewUpload, SettingsStore, Stop, Store, StoreError, StoredSettings, UploadStore,
+        Intent, MultipartId, NewUpload, PairingStore, SettingsStore, Stop, Store, StoreClaim, StoreError,
+        StoredSettings, UploadStore,
     },
     telemetry::names,
 };
@@ -54,6 +55,15 @@ impl UploadStore for SqliteStore {
     ) -> Result<Option<Before>, StoreError> {
         let (person, request_id) = (person.clone(), request_id.clone());
         timed!(self.read, "find_before", |conn| uploads::find_before(conn, person, request_id, now))
+    }
+
+    async fn note_multipart(&self, intent: Intent, parts: &MultipartId) -> Result<(), Stop> {
+        let parts = parts.clone();
+        timed!(self.write, "note_multipart", |conn| uploads::note_multipart(conn, intent, parts))
+    }
+
+    async fn find_multipart(&self, intent: Intent) -> Result<Option<MultipartId>, StoreError> {
+        timed!(self.read, "find_multipart", |conn| uploads::find_multipart(conn, intent))
     }
 
     async fn commit_upload(&self, commit: Commit) -> Result<Committed, Stop> {
@@ -195,6 +205,21 @@ impl SettingsStore for SqliteStore {
         now: Time,
     ) -> Result<i64, Stop> {
         timed!(self.write, "save_settings", |conn| settings::save(conn, changes, expected, actor, now))
+    }
+}
+
+#[async_trait]
+impl PairingStore for SqliteStore {
+    async fn find_store_claim(&self) -> Result<Option<StoreClaim>, StoreError> {
+        timed!(self.read, "find_store_claim", |conn| pairing::find(conn))
+    }
+
+    async fn claim_store_id(&self, id: StoreId) -> Result<StoreClaim, StoreError> {
+        timed!(self.write, "claim_store_id", |conn| pairing::claim(conn, id))
+    }
+
+    async fn confirm_store_id(&self) -> Result<(), StoreError> {
+        timed!(self.write, "confirm_store_id", |conn| pairing::confirm(conn))
     }
 }
 

@@ -21,6 +21,7 @@ mod chats;
 mod engine;
 mod files;
 mod lists;
+mod pairing;
 mod plans;
 mod settings;
 mod uploads;

@@ -16,7 +16,9 @@ use crate::{
         Verdict, VerdictKind,
         admission::{self, Target},
     },
-    ports::{Before, Begun, BytesAt, Commit, Committed, Intent, NewUpload, REQUEST_ID_SECS, Stop, StoreError},
+    ports::{
+        Before, Begun, BytesAt, Commit, Committed, Intent, MultipartId, NewUpload, REQUEST_ID_SECS, Stop, StoreError,
+    },
 };
 
 /// The intent may still be committed.
@@ -130,6 +132,18 @@ pub(super) async fn begin(conn: &mut Conn, new: NewUpload) -> Result<Begun, Stop
     let id = diesel::insert_into(uploads::table).values(row).returning(uploads::id).get_result(conn).await?;
     crate::fault_point!("U2-written");
     Ok(Begun::Started(Intent { id, key: new.key }))
+}
+
+pub(super) async fn note_multipart(conn: &mut Conn, intent: Intent, parts: MultipartId) -> Result<(), Stop> {
+    let running = uploads::table.filter(uploads::id.eq(intent.id)).filter(uploads::state.eq(RUNNING));
+    let noted = diesel::update(running).set(uploads::multipart.eq(parts.0)).execute(conn).await?;
+    if noted == 0 { Err(Reason::Fenced.into()) } else { Ok(()) }
+}
+
+pub(super) async fn find_multipart(conn: &mut Conn, intent: Intent) -> Result<Option<MultipartId>, StoreError> {
+    let found: Option<Option<String>> =
+        uploads::table.find(intent.id).select(uploads::multipart).first(conn).await.optional()?;
+    Ok(found.flatten().map(MultipartId))
 }
 
 /// One transaction makes a file of an intent. Everything that can refuse stands before the first write.

@@ -1,6 +1,7 @@
 //! A server of the tests: the real binary on a folder of its own, with a clamd of its own on the test signatures.
 //!
-//! Most tests take the [`shared`] one and a chat of their own; those that kill, stop or reconfigure start one.
+//! Most tests take the [`shared`] one and a chat of their own; those that kill, stop or reconfigure start one. Not here:
+//! what a server is started with (`setup.rs`).
 
 use std::{
     fmt::Write as _,
@@ -14,63 +15,15 @@ use std::{
 
 use tokio::{sync::OnceCell, time::sleep};
 
-use super::{callers::SECRET, orphan, process};
+use super::{
+    Bucket,
+    callers::SECRET,
+    orphan, process,
+    setup::{Blobs, Setup},
+};
 
 /// How long a server may take to be ready. It starts in a second; the machine may be busy.
 const READY: Duration = Duration::from_secs(60);
-
-/// How a server is to be started.
-#[derive(Debug, Clone)]
-pub struct Setup {
-    config: Vec<String>,
-    wrapper: Vec<String>,
-    fault: Option<String>,
-    disk: Option<String>,
-    wait_for_scanner: bool,
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self { config: Vec::new(), wrapper: Vec::new(), fault: None, disk: None, wait_for_scanner: true }
-    }
-}
-
-impl Setup {
-    /// A managed clamd, everything else by default.
-    pub fn new() -> Self {
-        Self::default()
-    }
-    /// One line of the configuration, with a dotted key: `limits.uploads_per_visitor = 3`.
-    pub fn config(mut self, line: impl Into<String>) -> Self {
-        self.config.push(line.into());
-        self
-    }
-    /// Until the next restart: an upload that reaches this point stops there for ever.
-    pub fn stops_at(mut self, point: &str) -> Self {
-        self.fault = Some(point.to_owned());
-        self
-    }
-    /// Runs it under another program, as `strace -f -o FILE`.
-    pub fn under(mut self, wrapper: &[&str]) -> Self {
-        self.wrapper = wrapper.iter().map(|w| (*w).to_owned()).collect();
-        self
-    }
-    /// Its data folder is a disk of its own, in memory, of this size as `mount` takes it: `64m`.
-    pub fn on_disk_of(mut self, size: &str) -> Self {
-        self.disk = Some(size.to_owned());
-        self
-    }
-    /// Ready is ready without a scanner.
-    pub fn without_scanner(mut self) -> Self {
-        self.wait_for_scanner = false;
-        self
-    }
-    /// An external clamd at this address, as `unix:/…` or `tcp:HOST:PORT`.
-    pub fn external(self, address: &str) -> Self {
-        let address = format!("scanner.address = {address:?}");
-        self.config("scanner.mode = \"external\"").config(address).config("scanner.limits.threads = 4")
-    }
-}
 
 /// A running server.
 #[derive(Debug)]
@@ -80,6 +33,7 @@ pub struct Node {
     address: SocketAddr,
     metrics: SocketAddr,
     child: Option<Child>,
+    bucket: Option<Bucket>,
 }
 
 /// The server that most tests share. It ends with the process of the tests.
@@ -91,13 +45,68 @@ pub async fn shared() -> &'static Node {
 impl Node {
     /// Starts one and waits until it serves.
     pub async fn start(setup: Setup) -> Self {
+        let mut node = Self::new(setup);
+        node.launch().await;
+        node
+    }
+
+    fn new(mut setup: Setup) -> Self {
+        let bucket = match &setup.blobs {
+            Blobs::Disk => None,
+            Blobs::NewBucket => Some(Bucket::new()),
+            Blobs::Bucket(bucket, _) => Some(bucket.clone()),
+        };
+        if let Some(bucket) = &bucket {
+            let at = if let Blobs::Bucket(_, at) = setup.blobs { at } else { bucket.address() };
+            setup.config.extend(bucket.config(at));
+        }
         let folder = new_folder();
         if let Some(size) = &setup.disk {
             mount(&folder.join("data"), size);
         }
-        let mut node = Self { setup, folder, address: free_port(), metrics: free_port(), child: None };
-        node.launch().await;
+        Self { setup, folder, address: free_port(), metrics: free_port(), child: None, bucket }
+    }
+
+    /// Starts one that comes to the point of `stops_at` before it serves, and kills it there.
+    pub async fn killed_at_start(setup: Setup) -> Self {
+        let point = setup.fault.clone().expect("it is to stop somewhere");
+        let mut node = Self::new(setup);
+        node.start_again_to_be_killed_at(&point).await;
         node
+    }
+
+    /// Starts it again after its end and kills it where it comes to this point, before it serves.
+    pub async fn start_again_to_be_killed_at(&mut self, point: &str) {
+        assert!(self.child.is_none(), "it runs");
+        let _ = fs::remove_file(self.marker());
+        self.setup.fault = Some(point.to_owned());
+        self.write_config();
+        self.spawn();
+        self.wait_for_fault().await;
+        self.kill9();
+    }
+
+    /// From the next start on it looks for its files there, spoken to at this address.
+    pub fn move_to(&mut self, bucket: &Bucket, at: SocketAddr) {
+        self.setup.config.retain(|line| !line.starts_with("blob_url") && !line.starts_with("s3."));
+        self.setup.config.extend(bucket.config(at));
+    }
+
+    /// Starts it again after its end; it must end by itself. What it said.
+    pub async fn refuses_to_start(&mut self) -> String {
+        assert!(self.child.is_none(), "it runs");
+        self.setup.fault = None;
+        let before = self.log().len();
+        self.write_config();
+        self.spawn();
+        assert!(!self.wait_until_ready().await, "it started all the same");
+        self.child = None;
+        self.log().split_off(before)
+    }
+
+    /// The bucket that it keeps its files in, if it does.
+    pub fn bucket(&self) -> Option<&Bucket> {
+        self.bucket.as_ref()
     }
 
     async fn launch(&mut self) {

@@ -19,10 +19,10 @@ use super::{
 };
 use crate::{
     domain::{
-        Event, EventKind,
+        Event, EventKind, StoreId,
         listing::{FileFilter, FileQuery, Order, Place, Total},
     },
-    ports::{AttachTo, ChatQuery, FileChange, StoreError},
+    ports::{AttachTo, ChatQuery, FileChange, MultipartId, StoreError},
 };
 
 /// Tables of a handful of rows, subqueries and literal rows: walking them is no walk.
@@ -123,6 +123,9 @@ async fn no_statement_of_a_call_walks_a_table_or_sorts() {
     let second = w.started(&own, &running).await;
     let event = Event::new(EventKind::UploadAbandoned, Actor::SYSTEM);
     w.store.abort_upload(first, event, w.now()).await.expect("aborts");
+    w.store.note_multipart(second, &MultipartId("m".into())).await.expect("notes");
+    w.store.claim_store_id(StoreId([1; 16])).await.expect("claims");
+    w.store.confirm_store_id().await.expect("confirms");
     let mut commit = w.commit(&own, &running, second);
     (commit.bytes, commit.verdict.signatures) = (BytesAt::Shared(view.blob.id), "9".into());
     w.store.commit_upload(commit).await.expect("commits");
@@ -149,6 +152,7 @@ async fn no_statement_of_a_call_walks_a_table_or_sorts() {
             body(&store, move |c| async move { files::find(c, by, &caller).await }.boxed()).await;
         }
     }
+    body(&store, move |c| async move { uploads::find_multipart(c, second).await }.boxed()).await;
     body(&store, |c| async { uploads::find_blob(c, sha(0), 1).await }.boxed()).await;
     body(&store, |c| async { uploads::fence(c, Intent { id: 0, key: BlobKey([0; 16]) }).await }.boxed()).await;
     body(&store, |c| async { uploads::list_dead(c, Some("n".into()), Time(1), 5).await }.boxed()).await;

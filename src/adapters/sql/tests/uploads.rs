@@ -5,7 +5,7 @@
 use super::*;
 use crate::{
     domain::{Event, EventKind, Reason},
-    ports::{Before, REQUEST_ID_SECS},
+    ports::{Before, MultipartId, REQUEST_ID_SECS},
 };
 
 #[tokio::test]
@@ -211,4 +211,23 @@ async fn old_request_ids_are_forgotten_and_running_ones_kept() {
     let later = w.now().plus_secs(REQUEST_ID_SECS);
     assert_eq!(w.store.trim_request_ids(later).await.expect("trims"), 2);
     assert_eq!(w.store.list_dead_uploads(None, later, 10).await.expect("lists").len(), 1);
+}
+
+#[tokio::test]
+async fn upload_in_parts_is_noted_for_a_running_intent_only() {
+    let w = world();
+    let caller = operator("17", &[], &[]);
+    let upload = Upload { request_id: Some("r1".into()), ..Upload::to(Target::Library) };
+    let parts = |id: &str| MultipartId(id.to_owned());
+    let fenced = w.started(&caller, &upload).await;
+    let intent = w.started(&caller, &upload).await;
+    assert_eq!(w.store.find_multipart(intent).await.expect("finds"), None);
+    assert_eq!(reason(w.store.note_multipart(fenced, &parts("a")).await), Reason::Fenced);
+    w.store.note_multipart(intent, &parts("b")).await.expect("notes");
+    assert_eq!(w.store.find_multipart(intent).await.expect("finds"), Some(parts("b")));
+    assert_eq!(w.store.find_multipart(fenced).await.expect("finds"), None);
+    let event = Event::new(EventKind::UploadAbandoned, Actor::SYSTEM);
+    w.store.abort_upload(intent, event, w.now()).await.expect("aborts");
+    assert_eq!(w.store.find_multipart(intent).await.expect("finds"), None);
+    assert_eq!(reason(w.store.note_multipart(intent, &parts("c")).await), Reason::Fenced);
 }
