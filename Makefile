@@ -36,7 +36,10 @@ test: ## Install what the tests need and run all of them
 	@setup/install.sh test
 	@echo "lhfile: building the tests; the first time this compiles all dependencies and takes some minutes"
 	cargo test $(TESTED) --doc
+	@echo "lhfile: all tests, the service on (SQLite, disk)"
 	cargo test $(TESTED) --lib --bins --tests
+	@echo "lhfile: the tests of the service again, on (SQLite, S3)"
+	LHFILE_TEST_PAIR=sqlite+s3 cargo test $(TESTED) --test it
 
 check: ## Format, lints, documentation and proto, every warning an error; changes nothing
 	@setup/install.sh check

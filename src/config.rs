@@ -17,10 +17,12 @@ use figment::{
 };
 use serde::{Deserialize, Deserializer, de};
 
+mod blobs;
 mod database;
 mod judge;
 mod keys;
 mod unknown;
+pub use blobs::{BlobPlace, S3Config};
 pub use database::{DatabasePlace, DatabaseUrl};
 pub use keys::{Algorithm, KeyConfig, KeyMaterial};
 
@@ -45,6 +47,8 @@ pub struct Config {
     pub database_url: DatabaseUrl,
     /// The secret that nodes share. Empty: the data folder's own. Ask [`Config::shared_secret`].
     pub secret_file: PathBuf,
+    /// Where the files are kept. Ask [`Config::blob_place`].
+    pub blob_url: String,
     /// Where Prometheus reads. `None`: nowhere.
     #[serde(deserialize_with = "empty_is_none")]
     pub metrics_listen: Option<SocketAddr>,
@@ -60,6 +64,8 @@ pub struct Config {
     pub keys: Vec<KeyConfig>,
     /// The virus scanner.
     pub scanner: ScannerConfig,
+    /// The object store, if `blob_url` names one.
+    pub s3: S3Config,
     /// Room for uploads under way.
     pub spool: SpoolConfig,
     /// HTTP/2.

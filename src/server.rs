@@ -13,33 +13,33 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    net::TcpListener,
-    sync::{oneshot, watch},
-    task::JoinHandle,
-};
+use futures_util::future::try_join_all;
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
 
 use crate::{
     adapters::{
-        blobs::{self, SpoolLimits},
+        blobs::{SpoolLimits, open as open_disk},
         content::Inspector,
         scanner::{ClamdAddress, ClamdConfig, ExternalClamd, ManagedClamd, ManagedConfig},
     },
     app::{self, App, Limits, Parts, ScannerState, Secrets},
     config::{Algorithm, Config, KeyMaterial, ScannerMode},
-    ports::{Clock, Ids, Scanner, ScannerLimits, StoreError, SystemClock, SystemIds},
+    ports::{Clock, Ids, Scanner, ScannerLimits, Spool, StoreError, SystemClock, SystemIds},
     rpc::{
         self,
         access::AccessLayer,
         credential::{KeyAlgorithm, KeyConfig, KeySet},
+        deadline::DeadlineLayer,
         methods::MethodTable,
         request_id::RequestIdLayer,
     },
     secret, telemetry,
 };
 
+pub mod blobs;
 mod connections;
 mod database;
 
@@ -47,6 +47,9 @@ use database::Database;
 
 /// How long the ready line waits for the scanner's first verdict on itself.
 const SCANNER_PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long connections that are cut off may take to be gone.
+const CUT_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why the server does not start, or ended on its own.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +69,12 @@ pub enum ServeError {
     /// Metrics, or the table of RPCs.
     #[error("{0}")]
     Start(String),
+    /// The store of bytes cannot be used.
+    #[error("the store of bytes: {0}")]
+    Blobs(String),
+    /// Database and store of bytes are not each other's.
+    #[error("{0}")]
+    Pair(String),
     /// The database.
     #[error("the database: {0}")]
     Database(#[from] StoreError),
@@ -93,8 +102,13 @@ pub struct Node {
     /// Held as long as the node lives: a second one on this folder would take the first one's uploads for debris.
     _lock: File,
     health: (HealthReporter, Arc<MethodTable>),
-    stop: oneshot::Sender<()>,
+    /// Cancelled, it lets nobody in any more.
+    stop: CancellationToken,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    /// Cancelled once nothing is served any more, for whatever reason.
+    ended: CancellationToken,
+    /// Cancelled, it ends every connection.
+    cut: CancellationToken,
     grace: Duration,
 }
 
@@ -109,7 +123,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     }
     let mut terminate = signal(tokio::signal::unix::SignalKind::terminate())?;
     let mut interrupt = signal(tokio::signal::unix::SignalKind::interrupt())?;
-    let mut node = start(&config, Arc::new(SystemClock), Arc::new(SystemIds)).await?;
+    let node = start(&config, Arc::new(SystemClock), Arc::new(SystemIds)).await?;
     let scanner = tokio::select! {
         scanner = node.scanner_line() => scanner,
         _ = terminate.recv() => return node.stop().await,
@@ -124,9 +138,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        ended = &mut node.serving => {
-            ended.map_err(|e| ServeError::Start(e.to_string()))??;
-        }
+        () = node.ended.cancelled() => {}
     }
     tracing::info!(grace_seconds = node.grace.as_secs(), "ending: no new calls, running ones may finish");
     node.stop().await
@@ -155,11 +167,14 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
 
     let limits = SpoolLimits { budget_bytes: config.spool.budget_bytes, reserve_percent: config.spool.reserve_percent };
     let root = data.clone();
-    let opened = tokio::task::spawn_blocking(move || blobs::open(&root, limits).map_err(|e| e.to_string()));
-    let (spool, blobs) = opened.await.map_err(|e| ServeError::Start(e.to_string()))?.map_err(|e| bad_data(&e))?;
+    let opened = tokio::task::spawn_blocking(move || open_disk(&root, limits).map_err(|e| e.to_string()));
+    let (spool, disk) = opened.await.map_err(|e| ServeError::Start(e.to_string()))?.map_err(|e| bad_data(&e))?;
+    let spool: Arc<dyn Spool> = Arc::new(spool);
     let database = Database::open(config).await?;
     let store = database.store();
     let node = database::node_name(config, &*ids).map_err(|e| bad_data(&e))?;
+    let blobs = blobs::choose(config, Arc::clone(&spool), disk)?;
+    blobs::pair(&*store, &*blobs, &*ids).await?;
 
     let settings = store.load_settings().await?.settings;
     let antivirus = antivirus(config, settings.max_file_bytes.unsigned_abs()).await?;
@@ -169,8 +184,8 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     };
     let app = App::start(Parts {
         store,
-        spool: Arc::new(spool),
-        blobs: Arc::new(blobs),
+        spool,
+        blobs,
         scanner,
         inspector: Arc::new(Inspector),
         clock: Arc::clone(&clock),
@@ -196,15 +211,25 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     app.spawn_until_stop(|app| async move { rpc::health::follow(app.health(), telling, &names).await });
 
     // The tower stack, from the outside in: first every call gets its id, span, log line and metrics, so that refusals
-    // have them too; then the gate, so that nothing behind it is reached without a right; then the services.
-    let (stop, stopped) = oneshot::channel::<()>();
-    let router =
-        transport(config).layer(RequestIdLayer::new(ids, Arc::clone(&table))).layer(access).add_routes(services);
-    let incoming = connections::accept(listener, config.limits.connections, lifetime(config));
-    let serving = app.tasks().spawn(router.serve_with_incoming_shutdown(incoming, async {
-        // A dropped sender ends the server too.
-        drop(stopped.await);
-    }));
+    // have them too; then the caller's own deadline, over all the work; then the gate, so that nothing behind it is
+    // reached without a right; then the services.
+    let (stop, ended, cut) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+    let ages = connections::ages(config.grpc.connection_age_seconds);
+    let lifetime = ages[ages.len() - 1] + Duration::from_secs(config.grpc.connection_age_grace_seconds);
+    let incoming = connections::accept(listener, config.limits.connections, lifetime, cut.clone());
+    let servers = ages.into_iter().zip(connections::deal(incoming)).map(|(age, incoming)| {
+        let router = transport(config, age)
+            .layer(RequestIdLayer::new(Arc::clone(&ids), Arc::clone(&table)))
+            .layer(DeadlineLayer)
+            .layer(access.clone())
+            .add_routes(services.clone());
+        router.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned())
+    });
+    let (servers, serves) = (try_join_all(servers), ended.clone().drop_guard());
+    let serving = app.tasks().spawn(async move {
+        let _serves = serves;
+        servers.await.map(drop)
+    });
     Ok(Node {
         address,
         app,
@@ -214,6 +239,8 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
         health: (reporter, table),
         stop,
         serving,
+        ended,
+        cut,
         grace: config.shutdown_grace(),
     })
 }
@@ -282,8 +309,8 @@ async fn antivirus(config: &Config, max_file_bytes: u64) -> Result<Antivirus, Se
     }
 }
 
-/// The listener's HTTP/2 with its limits, which bind before any layer.
-fn transport(config: &Config) -> Server {
+/// The listener's HTTP/2 with its limits, which bind before any layer, for connections of this age.
+fn transport(config: &Config, age: Duration) -> Server {
     let grpc = &config.grpc;
     Server::builder()
         .initial_stream_window_size(grpc.stream_window_bytes)
@@ -294,12 +321,7 @@ fn transport(config: &Config) -> Server {
         .http2_keepalive_interval(Some(Duration::from_secs(grpc.keepalive_seconds)))
         .http2_keepalive_timeout(Some(Duration::from_secs(grpc.keepalive_timeout_seconds)))
         // Not with its grace: with both set, tonic 0.14 skips the GOAWAY and cuts running calls at the end of the second.
-        .max_connection_age(Duration::from_secs(grpc.connection_age_seconds))
-}
-
-/// After which a connection is closed whatever is going on.
-fn lifetime(config: &Config) -> Duration {
-    Duration::from_secs(config.grpc.connection_age_seconds + config.grpc.connection_age_grace_seconds)
+        .max_connection_age(age)
 }
 
 impl Node {
@@ -325,14 +347,19 @@ impl Node {
     /// Takes no new calls, lets running ones finish for the grace, then ends scanner and database.
     ///
     /// # Errors
-    /// The transport's own, if it had ended by itself.
+    /// The transport's own, if it ended by itself.
     pub async fn stop(self) -> Result<(), ServeError> {
-        let Self { app, database, antivirus, health: (reporter, table), stop, mut serving, grace, .. } = self;
+        let Self { app, database, antivirus, health: (reporter, table), stop, mut serving, cut, grace, .. } = self;
         rpc::health::retire(&reporter, &table).await;
-        drop(stop);
-        let ended = tokio::time::timeout(grace, &mut serving).await;
+        stop.cancel();
+        let mut ended = tokio::time::timeout(grace, &mut serving).await;
         if ended.is_err() {
-            tracing::warn!("calls were still running when the grace ended: they are cut off");
+            tracing::warn!("calls were still running when the grace ended: they are cut off, with their connections");
+        }
+        // Also where the transport broke: its connections are tasks of their own.
+        cut.cancel();
+        if ended.is_err() {
+            ended = tokio::time::timeout(CUT_WITHIN, &mut serving).await;
             serving.abort();
         }
         app.stop(Duration::from_secs(5)).await;
@@ -341,8 +368,12 @@ impl Node {
         }
         database.close().await;
         match ended {
-            Ok(Ok(Err(error))) => Err(error.into()),
-            Ok(Ok(Ok(())) | Err(_)) | Err(_) => Ok(()),
+            Ok(Ok(result)) => Ok(result?),
+            Ok(Err(panicked)) => Err(ServeError::Start(panicked.to_string())),
+            Err(_) => Ok(()),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -183,6 +183,11 @@ fn tell_machine(root: &Path) {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or_default();
     println!("{cores} cores, load {load} at the start, folders in {}", root.display());
+    if !std::fs::read_to_string("/proc/cpuinfo")
+        .is_ok_and(|cpu| cpu.split_whitespace().any(|flag| matches!(flag, "sha_ni" | "sha2")))
+    {
+        println!("no instructions for SHA-256: hashing takes four times as long as where there are");
+    }
     if load.parse::<f64>().is_ok_and(|load| load > 0.5 * cores as f64) {
         println!("the machine is not quiet: take what follows with care");
     }

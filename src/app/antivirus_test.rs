@@ -13,7 +13,7 @@ use super::{
     staging::{End, Staging},
 };
 use crate::{
-    domain::{BlobKey, Reason, Refusal},
+    domain::{BlobKey, Reason, Refusal, media_type::Observed},
     ports::{EngineVersion, ScanError, ScanReply, Spooled},
 };
 
@@ -80,11 +80,11 @@ impl App {
         };
         match end {
             End::Commit { size, .. } => {
-                let whole = staging.finish().await?;
+                let (whole, observed) = self.look_at_whole(staging, true, false).await?;
                 if size.is_some_and(|size| size != whole.size) {
                     return Err(Reason::SizeMismatch.into());
                 }
-                self.judge_test(explain, whole.spooled).await
+                self.judge_test(explain, whole.spooled, observed).await
             }
             End::Abandoned => {
                 Err(Refusal::new(Reason::BadStream).because("the stream ended without a commit message").into())
@@ -106,10 +106,14 @@ impl App {
         })
     }
 
-    async fn judge_test(&self, explain: bool, bytes: Arc<dyn Spooled>) -> Result<AntivirusTest, Error> {
+    async fn judge_test(
+        &self,
+        explain: bool,
+        bytes: Arc<dyn Spooled>,
+        observed: Observed,
+    ) -> Result<AntivirusTest, Error> {
         let status = self.scanning.status(&self.settings()).await;
         let limits = self.archive_limits();
-        let observed = self.inspect(&bytes, Some(limits)).await?;
         let (reply, version, took) = self.scanning.scan_once(bytes.clone()).await?;
         let result = match (reply, observed.archive) {
             (Ok(ScanReply::Found { signature }), _) => TestResult::Infected { signature },

@@ -69,7 +69,7 @@ impl App {
         let next_token = match chats.last() {
             Some(last) if chats.len() == limit as usize => {
                 let fields = Fields::default().field(&bound).field(last.id.as_str().as_bytes());
-                self.secrets.seal(Purpose::Page, &fields.done())
+                self.secrets.seal(Purpose::Page, &fields.done(), self.ids.random())
             }
             Some(_) | None => String::new(),
         };

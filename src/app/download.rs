@@ -213,7 +213,7 @@ impl App {
             .field(chat.as_bytes())
             .number(all)
             .field(acting.as_bytes());
-        Ok((self.secrets.seal(Purpose::Link, &fields.done()), expires))
+        Ok((self.secrets.seal(Purpose::Link, &fields.done(), self.ids.random()), expires))
     }
 
     fn open_link(&self, text: &str) -> Option<Link> {

@@ -7,9 +7,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{App, Error, staging::Staging};
+use super::{App, Error, fences::Fence, staging::Staging};
 use crate::{
-    domain::{Actor, Caller, Event, EventKind, Reason, admission::Target},
+    domain::{
+        Actor, Caller, Event, EventKind, Reason,
+        admission::{Declared, Target},
+    },
     ports::Intent,
 };
 
@@ -34,6 +37,7 @@ pub struct Draft {
     app: Arc<App>,
     id: i64,
     intent: Option<Intent>,
+    fence: Option<Fence>,
     staging: Option<Staging>,
     actor: Actor,
     target: Target,
@@ -41,16 +45,18 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Of an intent that was just written.
-    pub fn new(app: &Arc<App>, intent: Intent, caller: &Caller, target: Target) -> Self {
+    /// Of an intent that was just written, for what was declared.
+    pub fn new(app: &Arc<App>, intent: Intent, caller: &Caller, declared: &Declared) -> Self {
+        let request_id = declared.request_id.clone();
         app.alive.lock().insert(intent.id, intent);
         Self {
             app: Arc::clone(app),
             id: intent.id,
             intent: Some(intent),
+            fence: request_id.map(|id| app.fences.enter(caller.person.clone(), id, intent)),
             staging: Some(Staging::new(app.spool.writer(intent.key))),
             actor: caller.into(),
-            target,
+            target: declared.target.clone(),
             refused: None,
         }
     }
@@ -58,6 +64,17 @@ impl Draft {
     /// The bytes.
     pub fn staging(&mut self) -> &mut Staging {
         self.staging.as_mut().expect("only dropping takes it")
+    }
+
+    /// Ends when a newer stream of the same request id took over on this node; never without one.
+    pub fn fenced(&self) -> impl Future<Output = ()> + Send + use<> {
+        let fenced = self.fence.as_ref().map(Fence::fenced);
+        async move {
+            match fenced {
+                Some(fenced) => fenced.cancelled_owned().await,
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// It is a file now: nothing is undone.

@@ -53,9 +53,9 @@ impl Error {
             Error::Store(StoreError::Unavailable(_) | StoreError::Conflict(_)) => Some(Reason::DatabaseDown),
             Error::Store(StoreError::Corrupt { .. }) | Error::Blob(BlobError::Missing(_)) => Some(Reason::Corrupt),
             Error::Store(StoreError::Duplicate(_) | StoreError::Refused(_)) => None,
-            Error::Blob(BlobError::NoSpace(_)) => Some(Reason::NoSpace),
+            Error::Store(StoreError::NoSpace(_)) | Error::Blob(BlobError::NoSpace(_)) => Some(Reason::NoSpace),
             Error::Blob(BlobError::Unavailable(_)) => Some(Reason::StoreDown),
-            Error::Scan(ScanError::Down(_)) => Some(Reason::ScannerDown),
+            Error::Scan(ScanError::Down(_) | ScanError::NoVerdict(_)) => Some(Reason::ScannerDown),
             Error::Scan(ScanError::TooLong(_)) => Some(Reason::Unscannable),
             Error::Scan(ScanError::Source(_)) => Some(Reason::StoreDown),
         }

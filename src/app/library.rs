@@ -11,7 +11,7 @@ use crate::{
     domain::{
         Caller, CallerKind, ChatId, ChatSet, FileView, Permission, Reason, Refusal,
         access::{self, Deletion},
-        listing::{FileFilter, FileQuery, FileRef, Order, Place},
+        listing::{FileFilter, FileQuery, FileRef, Order, Place, Total},
     },
     ports::{AttachTo, FileChange},
 };
@@ -23,8 +23,8 @@ pub struct FilePage {
     pub rows: Vec<FileView>,
     /// Where the next page starts; empty at the end.
     pub next_token: String,
-    /// All that match, if it was asked.
-    pub total: Option<u64>,
+    /// How many match, if it was asked.
+    pub total: Option<Total>,
 }
 
 /// What page is wanted.
@@ -38,7 +38,7 @@ pub struct ListRequest {
     pub page_size: u32,
     /// Where the last page ended; empty for the first.
     pub token: String,
-    /// Count all that match.
+    /// Count what matches.
     pub with_total: bool,
 }
 
@@ -59,7 +59,7 @@ impl App {
                 return Ok(FilePage {
                     rows: Vec::new(),
                     next_token: String::new(),
-                    total: request.with_total.then_some(0),
+                    total: request.with_total.then_some(Total::exactly(0)),
                 });
             }
         }
@@ -132,7 +132,7 @@ impl App {
 
     fn seal_place(&self, place: Place, bound: &str) -> String {
         let fields = Fields::default().field(&digest(bound)).number(place.key).number(place.number);
-        self.secrets.seal(Purpose::Page, &fields.done())
+        self.secrets.seal(Purpose::Page, &fields.done(), self.ids.random())
     }
 
     fn open_place(&self, token: &str, bound: &str) -> Option<Place> {

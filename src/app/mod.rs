@@ -17,9 +17,11 @@ mod chats;
 mod download;
 mod draft;
 mod error;
+mod fences;
 mod gate;
 mod health;
 mod library;
+mod publish;
 mod recovery;
 mod repeat;
 mod scanning;
@@ -94,7 +96,7 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// New ids.
     pub ids: Arc<dyn Ids>,
-    /// Signs links and page tokens.
+    /// Seal links and page tokens.
     pub secrets: Secrets,
     /// This node's name: its intents are its own to recover.
     pub node: String,
@@ -122,6 +124,7 @@ pub struct App {
     settings: settings::Cache,
     scanning: Scanning,
     uploads: Arc<gate::Gate>,
+    fences: Arc<fences::Fences>,
     downloads: Arc<gate::Gate>,
     looks: tokio::sync::Semaphore,
     health: health::Board,
@@ -151,6 +154,7 @@ impl App {
                 all: parts.limits.uploads,
                 gauge: names::UPLOADS_RUNNING,
             }),
+            fences: Arc::default(),
             downloads: gate::Gate::new(Most {
                 what: "downloads",
                 limit: "limit_downloads",

@@ -81,13 +81,15 @@ impl App {
     }
 
     /// Fence first: its node may only have been slow, or the answer of its commit been lost, and a file whose bytes we
-    /// remove must not appear. Then the bytes, the row last: a kill in between leaves the row, which names them.
+    /// remove must not appear; nor are parts begun any more that nobody would find. Then the bytes, the row last: a kill
+    /// in between leaves the row, which names them.
     async fn bury(&self, intent: Intent, event: Event) -> Result<(), Error> {
-        self.store.fence_upload(intent).await?;
+        let published = self.store.fence_upload(intent).await?;
         self.spool.discard(intent.key).await?;
-        if !self.store.is_key_published(intent.key).await? {
+        if !published {
+            let parts = self.store.find_multipart(intent).await?;
             let started = tokio::time::Instant::now();
-            self.blobs.delete(intent.key).await?;
+            self.blobs.discard(intent.key, parts).await?;
             metrics::histogram!(names::BLOB_SECONDS, names::OP => "delete").record(started.elapsed());
         }
         crate::fault_point!("R1");

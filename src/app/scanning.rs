@@ -131,7 +131,9 @@ impl Scanning {
         }
     }
 
-    /// The verdict on exactly these bytes: known and CLEAN under the current signatures, or a scan in a slot.
+    /// The verdict on exactly these bytes: known and CLEAN under the current signatures, or a scan in a slot. A hit is
+    /// of the moment it was told, any other verdict of `now`, before the scan: so of two scans that overlap the hit is
+    /// the later one.
     pub async fn find_verdict(
         &self,
         known: Option<&Blob>,
@@ -162,7 +164,7 @@ impl Scanning {
             Ok(ScanReply::Clean) => "clean",
             Ok(ScanReply::Found { .. }) => "found",
             Ok(ScanReply::Unscannable { .. }) | Err(ScanError::TooLong(_)) => "unscannable",
-            Err(ScanError::Down(_) | ScanError::Source(_)) => "failed",
+            Err(ScanError::Down(_) | ScanError::NoVerdict(_) | ScanError::Source(_)) => "failed",
         };
         metrics::histogram!(names::SCAN_SECONDS, names::OUTCOME => outcome).record(started.elapsed());
         Ok(match reply {
@@ -171,7 +173,10 @@ impl Scanning {
                 self.current()?;
                 (Finding::Clean, verdict(VerdictKind::Clean))
             }
-            Ok(ScanReply::Found { signature }) => (Finding::Found { signature }, verdict(VerdictKind::Infected)),
+            Ok(ScanReply::Found { signature }) => {
+                let hit = Verdict { at: self.clock.now(), ..verdict(VerdictKind::Infected) };
+                (Finding::Found { signature }, hit)
+            }
             Ok(ScanReply::Unscannable { cause }) => {
                 // It may be accepted by the settings: not on the word of a scanner in doubt.
                 self.current()?;
@@ -184,6 +189,12 @@ impl Scanning {
             }
             Err(error @ ScanError::Down(_)) => {
                 self.mark_down(&error);
+                self.probe_now.notify_one();
+                return Err(crate::domain::admission::scanner_down().into());
+            }
+            Err(error @ ScanError::NoVerdict(_)) => {
+                // Perhaps the file's doing: it alone is refused, and whether the scanner is well the canaries tell.
+                tracing::warn!(%error, "an upload is refused without a verdict; the scanner is probed");
                 self.probe_now.notify_one();
                 return Err(crate::domain::admission::scanner_down().into());
             }
@@ -274,8 +285,8 @@ impl Scanning {
                 .is_some_and(|made| made.plus_secs(days.saturating_mul(86_400)) < self.clock.now())
     }
 
-    /// Proves the scanner, and keeps proving it: canaries at start, every minute, and after every change of its
-    /// signatures; PING every two seconds; while it does not answer, five times a second; while a canary comes back
+    /// Proves the scanner, and keeps proving it: canaries at start, every minute, after every change of its signatures
+    /// and whenever something about it is in doubt; PING every two seconds; while it does not answer, five times a second; while a canary comes back
     /// wrong, every second. Ends with `stop`.
     pub async fn watch(&self, stop: &CancellationToken) {
         let mut last_canaries = None;
@@ -283,7 +294,10 @@ impl Scanning {
             let pause = self.watch_once(&mut last_canaries).await;
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = self.probe_now.notified() => tokio::time::sleep(Duration::from_millis(100)).await,
+                () = self.probe_now.notified() => {
+                    last_canaries = None;
+                    tokio::time::sleep(DOUBTED_FOR).await;
+                }
                 () = stop.cancelled() => {}
             }
         }
@@ -330,6 +344,9 @@ const CANARIES_EVERY: Duration = Duration::from_secs(60);
 const PING_EVERY: Duration = Duration::from_secs(2);
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 const KNOCK_EVERY: Duration = Duration::from_millis(200);
+/// Before a scanner in doubt is probed: one that is dying has died by then, and who sends bad files all the time does
+/// not have the canaries run all the time.
+const DOUBTED_FOR: Duration = Duration::from_millis(100);
 
 /// The longest a scan of so many bytes may take: 30 s and its size at 2 MiB/s.
 pub fn deadline(size: u64) -> Duration {

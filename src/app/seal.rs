@@ -1,13 +1,14 @@
-//! Things we hand out and take back: download links and page tokens, signed with keys derived from the server's
-//! secrets (HKDF), each for its one purpose.
+//! Things we hand out and take back: download links and page tokens, encrypted and authenticated with keys derived from
+//! the server's secrets (HKDF), each for its one purpose.
 //!
-//! Not here: what a link allows (`download.rs`) and what a page is (`library.rs`).
+//! Who holds one can neither change nor read it: a link names its creator, whom its holder need not know. Not here:
+//! what a link allows (`download.rs`) and what a page is (`library.rs`).
 
-use aws_lc_rs::{hkdf, hmac};
+use aws_lc_rs::{
+    aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    hkdf,
+};
 use data_encoding::BASE64URL_NOPAD;
-
-/// Length of an HMAC-SHA-256, in bytes.
-const MAC: usize = 32;
 
 /// What a sealed text is for: part of the key's derivation, so that one can never pass for the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,16 +22,16 @@ pub enum Purpose {
 impl Purpose {
     const fn info(self) -> &'static [u8] {
         match self {
-            Purpose::Link => b"lhfile v1 download link",
-            Purpose::Page => b"lhfile v1 page token",
+            Purpose::Link => b"lhfile v1 download link, AES-256-GCM-SIV",
+            Purpose::Page => b"lhfile v1 page token, AES-256-GCM-SIV",
         }
     }
 }
 
-/// The server's secrets: the first signs, all of them are believed.
+/// The server's secrets: the first seals, all of them open.
 pub struct Secrets {
-    link: Vec<hmac::Key>,
-    page: Vec<hmac::Key>,
+    link: Vec<LessSafeKey>,
+    page: Vec<LessSafeKey>,
 }
 
 impl Secrets {
@@ -43,27 +44,33 @@ impl Secrets {
         Some(Self { link: derive(Purpose::Link), page: derive(Purpose::Page) })
     }
 
-    /// The payload with its signature, as text for URLs.
-    pub fn seal(&self, purpose: Purpose, payload: &[u8]) -> String {
-        let mut sealed = payload.to_vec();
-        sealed.extend_from_slice(hmac::sign(&self.keys(purpose)[0], payload).as_ref());
-        BASE64URL_NOPAD.encode(&sealed)
+    /// The payload as text for URLs: nonce, cipher text, tag. `random` is the nonce, cut to its length; one that came
+    /// twice would tell no more than that two payloads are equal (SIV), so any number may be sealed with one secret.
+    pub fn seal(&self, purpose: Purpose, payload: &[u8], random: [u8; 16]) -> String {
+        let (nonce, _) = random.split_first_chunk().expect("a nonce is shorter than 16 bytes");
+        let mut body = payload.to_vec();
+        self.keys(purpose)[0]
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(*nonce), Aad::empty(), &mut body)
+            .expect("a payload is ids and numbers, far below what one call can seal");
+        BASE64URL_NOPAD.encode(&[nonce.as_slice(), &body].concat())
     }
 
-    /// The payload, if the signature is by one of our secrets for this purpose.
+    /// The payload, if it was sealed by one of our secrets for this purpose.
     pub fn open(&self, purpose: Purpose, text: &str) -> Option<Vec<u8>> {
         if text.len() > 4_096 {
             return None;
         }
-        let mut sealed = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
-        let payload = sealed.len().checked_sub(MAC)?;
-        let (body, mac) = sealed.split_at(payload);
-        self.keys(purpose).iter().any(|key| hmac::verify(key, body, mac).is_ok()).then_some(())?;
-        sealed.truncate(payload);
-        Some(sealed)
+        let sealed = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
+        let (nonce, body) = sealed.split_first_chunk::<NONCE_LEN>()?;
+        self.keys(purpose).iter().find_map(|key| {
+            let mut body = body.to_vec();
+            let payload = key.open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::empty(), &mut body).ok()?.len();
+            body.truncate(payload);
+            Some(body)
+        })
     }
 
-    fn keys(&self, purpose: Purpose) -> &[hmac::Key] {
+    fn keys(&self, purpose: Purpose) -> &[LessSafeKey] {
         match purpose {
             Purpose::Link => &self.link,
             Purpose::Page => &self.page,
@@ -71,11 +78,11 @@ impl Secrets {
     }
 }
 
-fn derive(secret: &[u8], purpose: Purpose) -> hmac::Key {
+fn derive(secret: &[u8], purpose: Purpose) -> LessSafeKey {
     let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"lhfile").extract(secret);
     let info = [purpose.info()];
-    let okm = prk.expand(&info, hmac::HMAC_SHA256).expect("the key length is one HKDF can make");
-    hmac::Key::from(okm)
+    let okm = prk.expand(&info, &AES_256_GCM_SIV).expect("the key length is one HKDF can make");
+    LessSafeKey::new(UnboundKey::from(okm))
 }
 
 /// Writes length-prefixed fields: two different lists of fields are never the same bytes.
@@ -139,9 +146,12 @@ mod tests {
     #[test]
     fn a_sealed_text_opens_for_its_purpose_only_and_not_when_changed() {
         let ours = secrets(&[1]);
-        let text = ours.seal(Purpose::Link, b"payload");
+        let text = ours.seal(Purpose::Link, b"payload", [5; 16]);
         assert_eq!(ours.open(Purpose::Link, &text).as_deref(), Some(&b"payload"[..]));
         assert_eq!(ours.open(Purpose::Page, &text), None);
+        for short in ["", "AAAA", &text[..text.len() / 2]] {
+            assert_eq!(ours.open(Purpose::Link, short), None);
+        }
         for i in 0..text.len() {
             let mut changed = text.clone().into_bytes();
             changed[i] = if changed[i] == b'A' { b'B' } else { b'A' };
@@ -150,8 +160,20 @@ mod tests {
     }
 
     #[test]
+    fn a_sealed_text_cannot_be_read_nor_compared() {
+        let ours = secrets(&[1]);
+        let payload = b"operator:17";
+        let texts = [[5; 16], [6; 16]].map(|random| ours.seal(Purpose::Link, payload, random));
+        assert_ne!(texts[0], texts[1], "two links of the same person for the same file");
+        for text in texts {
+            let sealed = BASE64URL_NOPAD.decode(text.as_bytes()).expect("base64url");
+            assert!(!sealed.windows(3).any(|part| payload.windows(3).any(|told| told == part)));
+        }
+    }
+
+    #[test]
     fn an_old_secret_still_opens_until_it_is_removed() {
-        let text = secrets(&[1]).seal(Purpose::Page, b"x");
+        let text = secrets(&[1]).seal(Purpose::Page, b"x", [5; 16]);
         assert!(secrets(&[2, 1]).open(Purpose::Page, &text).is_some());
         assert!(secrets(&[2]).open(Purpose::Page, &text).is_none());
     }

@@ -1,7 +1,9 @@
 //! Receives an upload: one pass over the bytes into the spool, counted and hashed on the way, at the client's pace.
 //!
-//! Not here: what the bytes mean (`upload.rs`). Nothing is held while a client dawdles: what has arrived is written at
-//! once, by at most one job at a time; only what arrives during a job waits in memory, 1 MiB at most.
+//! Not here: what the bytes mean (`upload.rs`). Nothing is held while a client dawdles: what has arrived is written as
+//! soon as it is worth a job or the client pauses, by at most one job at a time; only what arrives during a job waits
+//! in memory, 1 MiB at most. What is there when the commit comes is written, sealed and looked at in one job: a small
+//! upload takes no other.
 
 use std::{sync::Arc, time::Duration};
 
@@ -50,6 +52,10 @@ pub trait UploadSource: Send {
 
 /// Most bytes that wait in memory for the job that writes.
 const PENDING_BYTES: usize = 1 << 20;
+/// So many are worth a job of their own.
+const JOB_BYTES: usize = 256 << 10;
+/// Fewer wait so long for more: a client that goes on sends them in that time.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// Bytes on their way into the spool.
 pub struct Staging {
@@ -59,10 +65,33 @@ pub struct Staging {
     size: u64,
 }
 
+/// So many are hashed without a job: that takes less time than to hand them over.
+const FEW_BYTES: usize = 32 << 10;
+
 /// What the write jobs work on.
 struct Work {
     writer: Option<Box<dyn SpoolWriter>>,
     hasher: sha2::Sha256,
+    /// What is pending was hashed already.
+    hashed: bool,
+}
+
+impl Work {
+    fn hash(&mut self, chunks: &[Bytes]) {
+        if !std::mem::take(&mut self.hashed) {
+            chunks.iter().for_each(|chunk| self.hasher.update(chunk));
+        }
+    }
+
+    /// Blocks.
+    fn take(&mut self, chunks: &[Bytes]) -> std::io::Result<()> {
+        self.hash(chunks);
+        if let (Some(writer), false) = (&mut self.writer, chunks.is_empty()) {
+            writer.write(chunks)?;
+            fault_point!("U4");
+        }
+        Ok(())
+    }
 }
 
 enum State {
@@ -108,7 +137,7 @@ impl Staging {
 
     fn to(writer: Option<Box<dyn SpoolWriter>>) -> Self {
         Self {
-            state: State::Idle(Work { writer, hasher: sha2::Sha256::new() }),
+            state: State::Idle(Work { writer, hasher: sha2::Sha256::new(), hashed: false }),
             pending: Vec::new(),
             pending_bytes: 0,
             size: 0,
@@ -127,8 +156,8 @@ impl Staging {
             let part = tokio::select! {
                 biased;
                 part = timeout_at(pace.deadline(), source.next()) => part,
-                written = wait_written(&mut self.state), if !self.pending.is_empty() => {
-                    written?;
+                paused = pause(&mut self.state, self.pending_bytes), if !self.pending.is_empty() => {
+                    paused?;
                     self.write_pending();
                     continue;
                 }
@@ -154,28 +183,56 @@ impl Staging {
         }
     }
 
-    /// Writes what still waits and answers the whole.
-    pub async fn finish(&mut self) -> Result<Whole, Error> {
-        let (work, sha256) = self.end().await?;
-        let writer = work.ok_or_else(broken)?;
-        let spooled = blocking(move || writer.seal()).await?;
-        Ok(Whole { spooled, size: self.size, sha256 })
+    /// Bytes that came so far.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The hash of all that came, where it is at hand before anything was written: few bytes, received at once.
+    pub fn digest_of_few(&mut self) -> Option<Sha256> {
+        let State::Idle(work) = &mut self.state else { return None };
+        if self.size != self.pending_bytes as u64 || self.pending_bytes > FEW_BYTES {
+            return None;
+        }
+        work.hash(&self.pending);
+        work.hashed = true;
+        Some(Sha256(work.hasher.clone().finalize().into()))
+    }
+
+    /// Writes what still waits, and has a look at the whole on the same thread: what a look may block for is for the
+    /// caller to bound.
+    pub async fn finish<T: Send + 'static>(
+        &mut self,
+        look: impl FnOnce(&dyn Spooled) -> std::io::Result<T> + Send + 'static,
+    ) -> Result<(Whole, T), Error> {
+        let size = self.size;
+        let (mut work, chunks) = self.end().await?;
+        blocking(move || {
+            work.take(&chunks)?;
+            let Work { writer, hasher, hashed: _ } = work;
+            let spooled = writer.ok_or_else(|| std::io::Error::other(BROKEN))?.seal()?;
+            let looked = look(spooled.as_ref())?;
+            Ok((Whole { spooled, size, sha256: Sha256(hasher.finalize().into()) }, looked))
+        })
+        .await
     }
 
     /// Size and hash of all that came.
     pub async fn digest(&mut self) -> Result<(u64, Sha256), Error> {
-        let (_, sha256) = self.end().await?;
-        Ok((self.size, sha256))
+        let size = self.size;
+        let (mut work, chunks) = self.end().await?;
+        blocking(move || {
+            work.take(&chunks)?;
+            Ok((size, Sha256(work.hasher.finalize().into())))
+        })
+        .await
     }
 
-    async fn end(&mut self) -> Result<(Option<Box<dyn SpoolWriter>>, Sha256), Error> {
+    /// No job runs any more: what they worked on, and what still waits.
+    async fn end(&mut self) -> Result<(Work, Vec<Bytes>), Error> {
         wait_written(&mut self.state).await?;
-        if !self.pending.is_empty() {
-            self.write_pending();
-            wait_written(&mut self.state).await?;
-        }
         match std::mem::replace(&mut self.state, State::Broken) {
-            State::Idle(work) => Ok((work.writer, Sha256(work.hasher.finalize().into()))),
+            State::Idle(work) => Ok((work, std::mem::take(&mut self.pending))),
             State::Writing(_) | State::Broken => Err(broken()),
         }
     }
@@ -197,10 +254,12 @@ impl Staging {
         }
         self.pending_bytes += chunk.len();
         self.pending.push(chunk);
-        if matches!(&self.state, State::Writing(job) if job.is_finished()) {
-            wait_written(&mut self.state).await?;
+        if self.pending_bytes >= JOB_BYTES {
+            if matches!(&self.state, State::Writing(job) if job.is_finished()) {
+                wait_written(&mut self.state).await?;
+            }
+            self.write_pending();
         }
-        self.write_pending();
         Ok(())
     }
 
@@ -212,17 +271,16 @@ impl Staging {
         let State::Idle(mut work) = std::mem::replace(&mut self.state, State::Broken) else { return };
         let chunks = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
-        self.state = State::Writing(tokio::task::spawn_blocking(move || {
-            for chunk in &chunks {
-                work.hasher.update(chunk);
-            }
-            if let Some(writer) = &mut work.writer {
-                writer.write(&chunks)?;
-                fault_point!("U4");
-            }
-            Ok(work)
-        }));
+        self.state = State::Writing(tokio::task::spawn_blocking(move || work.take(&chunks).map(|()| work)));
     }
+}
+
+/// Waits until no job runs and what is pending should be written. Cancel safe.
+async fn pause(state: &mut State, pending_bytes: usize) -> Result<(), Error> {
+    if pending_bytes < JOB_BYTES {
+        tokio::time::sleep(PAUSE).await;
+    }
+    wait_written(state).await
 }
 
 /// Waits until no job runs. Cancel safe: the handle stays where it is.
@@ -239,8 +297,10 @@ async fn wait_written(state: &mut State) -> Result<(), Error> {
     }
 }
 
+const BROKEN: &str = "writing to the spool failed before";
+
 fn broken() -> Error {
-    Error::from(std::io::Error::other("writing to the spool failed before"))
+    Error::from(std::io::Error::other(BROKEN))
 }
 
 /// Runs blocking work off the async threads.

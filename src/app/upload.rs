@@ -9,11 +9,12 @@ use std::sync::Arc;
 use super::{
     App, Error, UploadSource,
     draft::Draft,
-    staging::{End, Whole, blocking},
+    staging::{End, Staging, Whole, blocking},
 };
 use crate::{
     domain::{
-        BlobState, Caller, Chat, Event, EventKind, FileView, Kind, Reason, Refusal, Settings, Verdict, VerdictKind,
+        Blob, BlobState, Caller, Chat, Event, EventKind, FileView, Kind, Reason, Refusal, Settings, Verdict,
+        VerdictKind,
         admission::{self, Accepted, Admitted, Cleared, Declared, Finding, Received, Target, UploadOptions},
         media_type::{ArchiveLimits, Observed},
     },
@@ -25,10 +26,22 @@ use crate::{
 /// Seconds a node's lease on its intents lasts; renewed every 20 s.
 pub const LEASE_SECS: i64 = 60;
 
+/// Most judgements of one upload. A second one needs a shared blob that left, any other a hit on the same bytes that is
+/// later than the judgement's beginning: so many of them in a row are a clock that was set back.
+const JUDGEMENTS: u32 = 4;
+
 /// How an upload begins, seen from here: with a draft, whose guard is set from the moment that its row is there.
 enum Beginning {
     New(Box<Draft>, Intent),
     Before(Before),
+}
+
+/// A whole upload as the first look shows it.
+struct Seen {
+    whole: Whole,
+    observed: Observed,
+    /// A blob of the same bytes.
+    known: Option<Blob>,
 }
 
 impl App {
@@ -88,7 +101,13 @@ impl App {
             }
         };
         fault_point!("U3");
-        let (size, sha256) = match draft.staging().receive(source.as_mut(), admitted.max_bytes(), &self.limits).await {
+        let fenced = draft.fenced();
+        let received = tokio::select! {
+            biased;
+            () = fenced => Err(Reason::Fenced.into()),
+            end = draft.staging().receive(source.as_mut(), admitted.max_bytes(), &self.limits) => end,
+        };
+        let (size, sha256) = match received {
             Ok(End::Commit { size, sha256 }) => (size, sha256),
             Ok(End::Abandoned) => return Err(no_commit().into()),
             Err(error) => return Err(draft.refuse(error)),
@@ -97,13 +116,14 @@ impl App {
         let app = Arc::clone(self);
         let work = self.tasks.spawn(async move {
             let _pass = pass;
-            let whole = match draft.staging().finish().await {
-                Ok(whole) => whole,
+            let admitted = admitted.under(&caller, &app.settings());
+            let Seen { whole, observed, known } = match app.see(draft.staging(), intent, admitted.scan_due()).await {
+                Ok(seen) => seen,
                 Err(error) => return Err(draft.refuse(error)),
             };
             let received =
                 Received { size: whole.size, sha256: whole.sha256, commit_size: size, commit_sha256: sha256 };
-            match app.judge_and_commit(caller, admitted, received, &whole, intent).await {
+            match app.judge_and_commit(caller, admitted, received, observed, known, &whole, intent).await {
                 Ok((view, kept)) => {
                     draft.defuse();
                     if !kept {
@@ -137,42 +157,62 @@ impl App {
             now,
             lease_until: now.plus_secs(LEASE_SECS),
         };
-        let (app, caller) = (Arc::clone(self), caller.clone());
+        let (app, caller, declared) = (Arc::clone(self), caller.clone(), declared.clone());
         let work = self.tasks.spawn(async move {
             fault_point!("U2");
-            let target = new.target.clone();
             Ok::<_, Error>(match app.store.begin_upload(new).await? {
-                Begun::Started(intent) => Beginning::New(Box::new(Draft::new(&app, intent, &caller, target)), intent),
+                Begun::Started(intent) => {
+                    Beginning::New(Box::new(Draft::new(&app, intent, &caller, &declared)), intent)
+                }
                 Begun::Before(before) => Beginning::Before(before),
             })
         });
         work.await.map_err(|e| Error::from(std::io::Error::other(e)))?
     }
 
+    /// The whole, what its content is, and whether it is known. Few bytes are looked up by their hash, and made durable
+    /// if no scan is due, in the time that writing them takes: where they turn out to be known, that was needless and
+    /// cost less than the wait.
+    async fn see(&self, staging: &mut Staging, intent: Intent, scan_due: bool) -> Result<Seen, Error> {
+        let (few, size) = (staging.digest_of_few(), staging.size());
+        let known = async {
+            match few {
+                Some(sha256) => Ok(Some(self.store.find_blob(sha256, size).await?)),
+                None => Ok::<_, Error>(None),
+            }
+        };
+        let secured = async { if few.is_some() { self.store.secure(intent).await } else { Ok(()) } };
+        let sync = few.is_some() && !scan_due;
+        let (whole, known, secured) = tokio::join!(self.look_at_whole(staging, scan_due, sync), known, secured);
+        let (whole, observed) = whole?;
+        secured?;
+        let known = match known? {
+            Some(known) => known,
+            None => self.store.find_blob(whole.sha256, size).await?,
+        };
+        Ok(Seen { whole, observed, known })
+    }
+
     /// Checks 10 to 16. Answers the file, and whether the spooled bytes became the store's.
+    #[expect(clippy::too_many_arguments, reason = "each is what a step before found")]
     async fn judge_and_commit(
         &self,
         caller: Caller,
         admitted: Admitted,
         received: Received,
+        observed: Observed,
+        mut known: Option<Blob>,
         whole: &Whole,
         intent: Intent,
     ) -> Result<(FileView, bool), Error> {
         let settings = self.settings();
-        let admitted = admitted.under(&caller, &settings);
-        admission::complete(admitted.declared(), &received)?;
-        let observed = {
-            let limits = admitted.scan_due().then(|| self.archive_limits());
-            self.inspect(&whole.spooled, limits).await?
-        };
-        fault_point!("U7");
         let accepted = admission::accept(admitted, received, observed)?;
-        let mut known = self.store.find_blob(received.sha256, received.size).await?;
-        loop {
+        let mut published = false;
+        for _ in 0..JUDGEMENTS {
             let shared = known.as_ref().filter(|b| b.state == BlobState::Active).map(|b| b.id);
-            let (judged, synced) = tokio::join!(
+            let (judged, durable) = tokio::join!(
                 self.find_verdict(&accepted, known.as_ref(), whole, &settings),
-                sync_unless_shared(shared, &whole.spooled),
+                self.make_durable(shared, &whole.spooled, intent),
             );
             let (finding, verdict) = judged?;
             metrics::counter!(names::VERDICTS, names::KIND => finding_name(&finding)).increment(1);
@@ -183,28 +223,47 @@ impl App {
                 self.store.quarantine(received.sha256, verdict, signature).await?;
             }
             let cleared = admission::clear(accepted.clone(), finding, &settings)?;
-            synced?;
+            durable?;
             // Read-only since it was admitted: a backup may be under way.
             self.need_writable()?;
             let verdict = Verdict { kind: cleared.verdict, ..verdict };
-            if let Some(done) = self.commit(caller.clone(), cleared, verdict, shared, whole, intent, &settings).await? {
+            if shared.is_none() && !published {
+                fault_point!("U9");
+                self.publish(&whole.spooled, intent).await?;
+                fault_point!("U10");
+                published = true;
+            }
+            if let Some(done) = self.commit(caller.clone(), cleared, verdict, shared, intent, &settings).await? {
                 return Ok(done);
             }
-            // The blob left meanwhile, perhaps because it was found infected: what was known of it counts no more.
-            // The bytes are judged anew and published under our own key.
+            // The blob left meanwhile, or the same bytes were found infected: what was known of them counts no more.
+            // They are judged anew, under our own key.
             known = None;
         }
+        let doubtful = "these bytes were found infected elsewhere, again and again, while they were judged here";
+        Err(admission::scanner_down().because(doubtful).into())
     }
 
-    /// Looks at content, in a place among [`super::LOOKS`].
-    pub(super) async fn inspect(
+    /// The whole, and what its content is: seen in a place among [`super::LOOKS`].
+    pub(super) async fn look_at_whole(
         &self,
-        spooled: &Arc<dyn Spooled>,
-        limits: Option<ArchiveLimits>,
-    ) -> Result<Observed, Error> {
+        staging: &mut Staging,
+        into_archives: bool,
+        sync: bool,
+    ) -> Result<(Whole, Observed), Error> {
+        let limits = into_archives.then(|| self.archive_limits());
+        let inspector = Arc::clone(&self.inspector);
         let _place = self.looks.acquire().await.expect("it is never closed");
-        let (inspector, spooled) = (Arc::clone(&self.inspector), Arc::clone(spooled));
-        blocking(move || inspector.inspect(spooled.as_ref(), limits)).await
+        let look = move |spooled: &dyn Spooled| {
+            let observed = inspector.inspect(spooled, limits)?;
+            if sync {
+                spooled.sync()?;
+            }
+            Ok(observed)
+        };
+        let seen = staging.finish(look).await?;
+        fault_point!("U7");
+        Ok(seen)
     }
 
     /// How far we look into archives: as far as the scanner does.
@@ -218,10 +277,28 @@ impl App {
         }
     }
 
+    /// Makes the bytes durable, beside the scan, and the intent that names them once they are published. Bytes that are
+    /// in the store already need neither.
+    async fn make_durable(&self, shared: Option<i64>, spooled: &Arc<dyn Spooled>, intent: Intent) -> Result<(), Error> {
+        if shared.is_some() {
+            return Ok(());
+        }
+        let sync = async {
+            if spooled.is_synced() {
+                return Ok(());
+            }
+            let spooled = Arc::clone(spooled);
+            blocking(move || spooled.sync()).await
+        };
+        let (synced, secured) = tokio::join!(sync, self.store.secure(intent));
+        synced?;
+        Ok(secured?)
+    }
+
     async fn find_verdict(
         &self,
         accepted: &Accepted,
-        known: Option<&crate::domain::Blob>,
+        known: Option<&Blob>,
         whole: &Whole,
         settings: &Settings,
     ) -> Result<(Finding, Verdict), Error> {
@@ -234,26 +311,17 @@ impl App {
         self.scanning.find_verdict(known, Arc::clone(&whole.spooled), now).await
     }
 
-    /// U9 to U12: publish unless the bytes are there already, then one transaction: the moment it happens. `None` if the
-    /// blob to be shared is not there any more.
-    #[expect(clippy::too_many_arguments, reason = "each is a proof of a step before")]
+    /// U11 and U12, one transaction: the moment it happens. `None` if the blob to be shared is not there any more, or
+    /// the verdict was overtaken by a hit on the same bytes.
     async fn commit(
         &self,
         caller: Caller,
         cleared: Cleared,
         verdict: Verdict,
         shared: Option<i64>,
-        whole: &Whole,
         intent: Intent,
         settings: &Settings,
     ) -> Result<Option<(FileView, bool)>, Error> {
-        if shared.is_none() {
-            fault_point!("U9");
-            let started = tokio::time::Instant::now();
-            self.blobs.publish(Arc::clone(&whole.spooled)).await?;
-            metrics::histogram!(names::BLOB_SECONDS, names::OP => "publish").record(started.elapsed());
-            fault_point!("U10");
-        }
         let commit = Commit {
             intent,
             cleared,
@@ -271,7 +339,7 @@ impl App {
                 fault_point!("U12");
                 Ok(Some((*view, shared.is_none())))
             }
-            Committed::BlobGone => Ok(None),
+            Committed::BlobGone | Committed::HitSince => Ok(None),
         }
     }
 
@@ -286,15 +354,6 @@ impl App {
         }
         refusal.into()
     }
-}
-
-/// Makes the bytes durable, beside the scan. Bytes that are in the store already need it not.
-async fn sync_unless_shared(shared: Option<i64>, spooled: &Arc<dyn Spooled>) -> Result<(), Error> {
-    if shared.is_some() {
-        return Ok(());
-    }
-    let spooled = Arc::clone(spooled);
-    blocking(move || spooled.sync()).await
 }
 
 pub(super) fn no_commit() -> Refusal {

@@ -9,12 +9,9 @@ use super::{
     Context,
     arguments::{self, short_enum},
     failure::Failure,
-    output,
+    output, pages,
 };
 use crate::rpc::pb;
-
-/// Most chats of a page.
-const PAGE: i32 = 500;
 
 short_enum! {
     /// Where a conversation is.
@@ -121,7 +118,7 @@ impl Chat {
                 output::one(context.json, "Chat", &output::expected(answer.chat)?, facts)
             }
             Chat::Ls(ls) => {
-                let found = ls.pages(&mut chats).await?;
+                let found = ls.chats(&mut chats).await?;
                 if context.json {
                     return found.iter().try_for_each(|chat| output::line(&output::json("Chat", chat)));
                 }
@@ -151,26 +148,22 @@ impl Put {
 }
 
 impl Ls {
-    async fn pages(
+    async fn chats(
         self,
         chats: &mut pb::chat_service_client::ChatServiceClient<super::client::Authorized>,
     ) -> Result<Vec<pb::Chat>, Failure> {
-        let limit = self.limit as usize;
-        let mut request = pb::ListChatsRequest {
+        let request = pb::ListChatsRequest {
             status: self.status.map_or(0, Into::into),
             owner_operator: self.owner.unwrap_or_default(),
             ..pb::ListChatsRequest::default()
         };
-        let mut found = Vec::new();
-        loop {
-            request.page_size = i32::try_from(limit - found.len()).unwrap_or(PAGE).min(PAGE);
-            let page = chats.list_chats(request.clone()).await?.into_inner();
-            found.extend(page.chats);
-            request.page_token = page.next_page_token;
-            if request.page_token.is_empty() || found.len() >= limit {
-                return Ok(found);
-            }
-        }
+        let (found, _) = pages::rows(self.limit, async |page_size, page_token| {
+            let request = pb::ListChatsRequest { page_size, page_token, ..request.clone() };
+            let page = chats.list_chats(request).await?.into_inner();
+            Ok((page.chats, page.next_page_token))
+        })
+        .await?;
+        Ok(found)
     }
 }
 

@@ -1,7 +1,7 @@
 //! `lhfile doctor`: checks this machine's set-up, a line for each check, with what to do next.
 //!
-//! Not here: the checks themselves (`doctor/machine.rs` looks at files, `doctor/database.rs` asks a
-//! PostgreSQL, `doctor/service.rs` the server).
+//! Not here: the checks themselves (`doctor/machine.rs` looks at files, `doctor/database.rs` asks a PostgreSQL,
+//! `doctor/store.rs` the object store, `doctor/service.rs` the server).
 
 use std::process::ExitCode;
 
@@ -13,6 +13,7 @@ use super::{Context, failure::Failure, output, token::Place};
 mod database;
 mod machine;
 mod service;
+mod store;
 
 /// Which set-up.
 #[derive(Debug, Args)]
@@ -97,6 +98,7 @@ impl Doctor {
             vec![Finding::fail("files", format!("the check itself failed: {error}"), "report it")]
         }));
         findings.push(database::ask(&config).await);
+        findings.push(store::ask(&config).await);
         findings.push(machine::clamd(&config).await);
         findings.extend(service::ask(&config).await);
         findings

@@ -10,12 +10,9 @@ use super::{
     Context,
     arguments::{self, short_enum},
     failure::Failure,
-    output,
+    output, pages,
 };
 use crate::rpc::pb;
-
-/// Most files of a page.
-const PAGE: i32 = 500;
 
 short_enum! {
     /// The order of a list.
@@ -91,7 +88,7 @@ pub struct Ls {
     /// Most files
     #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
-    /// Also tell how many match, which costs a count
+    /// Also tell how many match, exactly if no more than 100,000 files had to be looked at
     #[arg(long)]
     total: bool,
 }
@@ -100,38 +97,39 @@ impl Ls {
     /// Prints a row for each file.
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let mut files = context.connection.files().await?;
-        let limit = self.limit as usize;
+        let limit = self.limit;
         let mut request = self.request();
-        let mut found = Vec::new();
         let mut total = None;
-        loop {
-            request.page_size = i32::try_from(limit - found.len()).unwrap_or(PAGE).min(PAGE);
-            let page = match of_one_chat(&request) {
-                Some(request) => {
-                    let page = files.list_chat_files(request).await?.into_inner();
-                    pb::ListFilesResponse { files: page.files, next_page_token: page.next_page_token, total: None }
-                }
-                None => files.list_files(request.clone()).await?.into_inner(),
-            };
-            found.extend(page.files);
-            total = total.or(page.total);
-            request.page_token = page.next_page_token;
-            request.with_total = false;
-            if request.page_token.is_empty() || found.len() >= limit {
-                break;
+        // Decided once: a page's token belongs to its list.
+        let one_chat = of_one_chat(&request);
+        let (found, more) = pages::rows(limit, async |page_size, page_token| {
+            if let Some(chat) = &one_chat {
+                let request = pb::ListChatFilesRequest { page_size, page_token, ..chat.clone() };
+                let page = files.list_chat_files(request).await?.into_inner();
+                return Ok((page.files, page.next_page_token));
             }
-        }
+            (request.page_size, request.page_token) = (page_size, page_token);
+            let page = files.list_files(request.clone()).await?.into_inner();
+            // Counted once, with the first page.
+            request.with_total = false;
+            total = total.or(page.total.map(|total| (total, page.total_is_lower_bound)));
+            Ok((page.files, page.next_page_token))
+        })
+        .await?;
         if context.json {
             found.iter().try_for_each(|file| output::line(&output::json("File", file)))?;
         } else {
             output::line(&output::file_table(&found))?;
-            if !request.page_token.is_empty() {
+            if more {
                 eprintln!("there are more: --limit {}", limit.saturating_mul(2));
             }
         }
-        if let Some(total) = total {
-            let told = serde_json::json!({ "total": total }).to_string();
-            output::line(&if context.json { told } else { format!("total {total}") })?;
+        if let Some((total, is_lower_bound)) = total {
+            output::line(&if context.json {
+                serde_json::json!({ "total": total, "total_is_lower_bound": is_lower_bound }).to_string()
+            } else {
+                format!("total {total}{}", if is_lower_bound { " or more" } else { "" })
+            })?;
         }
         Ok(())
     }
@@ -166,15 +164,12 @@ fn of_one_chat(request: &pb::ListFilesRequest) -> Option<pb::ListChatFilesReques
     let plain = pb::ListFilesRequest {
         chat_ids: request.chat_ids.clone(),
         order: request.order,
-        page_size: request.page_size,
-        page_token: request.page_token.clone(),
         ..pb::ListFilesRequest::default()
     };
     (*request == plain).then(|| pb::ListChatFilesRequest {
         chat_id: chat_id.clone(),
         order: request.order,
-        page_size: request.page_size,
-        page_token: request.page_token.clone(),
+        ..pb::ListChatFilesRequest::default()
     })
 }
 
@@ -184,9 +179,9 @@ mod tests {
 
     #[test]
     fn one_chat_without_other_filters_asks_for_the_chats_files() {
-        let one = pb::ListFilesRequest { chat_ids: vec!["42".into()], order: 2, page_size: 9, ..Default::default() };
+        let one = pb::ListFilesRequest { chat_ids: vec!["42".into()], order: 2, ..Default::default() };
         let asked = of_one_chat(&one).expect("one chat");
-        assert_eq!((asked.chat_id.as_str(), asked.order, asked.page_size), ("42", 2, 9));
+        assert_eq!((asked.chat_id.as_str(), asked.order), ("42", 2));
         for other in [
             pb::ListFilesRequest { name_contains: "x".into(), ..one.clone() },
             pb::ListFilesRequest { with_total: true, ..one.clone() },

@@ -21,6 +21,7 @@ mod doctor;
 mod download;
 mod link;
 mod ls;
+mod pages;
 mod rm;
 mod scanner;
 mod serve;

@@ -16,6 +16,7 @@ impl Config {
         self.judge_database()?;
         self.judge_keys()?;
         self.judge_scanner()?;
+        self.judge_blobs()?;
         self.judge_grpc()?;
         within("max_token_ttl_seconds", self.max_token_ttl_seconds, 1, 366 * 86_400)?;
         within("shutdown_grace_seconds", self.shutdown_grace_seconds, 0, 3_600)?;

@@ -121,6 +121,48 @@ fn external_scanner_needs_an_address_and_declared_threads() {
 }
 
 #[test]
+fn bucket_needs_a_key_and_an_address_that_is_not_overheard() {
+    let s3 = |rest: &str| format!("blob_url = \"s3://files/chat/\"\n[s3]\n{rest}");
+    let key = "access_key_id = \"k\"\nsecret_access_key = \"hidden-secret\"\n";
+    let config = load(&s3(key)).expect("AWS");
+    let place = BlobPlace::S3 { bucket: "files".to_owned(), prefix: "chat".to_owned() };
+    assert_eq!(config.blob_place(), Ok(place));
+    assert!(!format!("{config:?}").contains("hidden-secret"), "secrets are not logged");
+    for bad in ["", "access_key_id = \"k\"", &format!("{key}secret_access_key_file = \"f\"")] {
+        assert!(refusal(&s3(bad)).contains("s3.access_key_id"), "{bad}");
+    }
+    for endpoint in ["https://s3.example.com", "http://127.0.0.1:3900", "http://localhost:1", "http://[::1]:3900"] {
+        load(&s3(&format!("{key}endpoint = {endpoint:?}"))).expect(endpoint);
+    }
+    for endpoint in ["s3.example.com", "ftp://x", "https://", "https://host/path", "https://user@host"] {
+        assert!(refusal(&s3(&format!("{key}endpoint = {endpoint:?}"))).contains("s3.endpoint"), "{endpoint}");
+    }
+    let plain = format!("{key}endpoint = \"http://10.0.0.7:3900\"\n");
+    assert!(refusal(&s3(&plain)).contains("allow_http"));
+    load(&s3(&format!("{plain}allow_http = true"))).expect("allowed by name");
+}
+
+#[test]
+fn blob_url_is_empty_or_a_bucket() {
+    assert_eq!(load("").expect("the default").blob_place(), Ok(BlobPlace::DataFolder));
+    for bad in ["/srv", "file:///srv", "s3://", "s3://Bucket", "s3://ab", "s3://bucket//x", "s3://bucket/../x"] {
+        assert!(refusal(&format!("blob_url = {bad:?}")).contains("s3://BUCKET"), "{bad}");
+    }
+}
+
+#[test]
+fn secret_of_the_object_store_may_lie_in_a_file() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("secret");
+    let s3 = S3Config { secret_access_key_file: file.clone(), ..load("").expect("holds").s3 };
+    assert!(s3.read_secret().expect_err("not there").to_string().contains("cannot be read"));
+    std::fs::write(&file, "\n").expect("written");
+    assert!(s3.read_secret().expect_err("empty").to_string().contains("empty"));
+    std::fs::write(&file, "from-the-file\n").expect("written");
+    assert_eq!(s3.read_secret().as_deref(), Ok("from-the-file"));
+}
+
+#[test]
 fn window_of_a_connection_holds_that_of_a_stream() {
     assert!(refusal("[grpc]\nconnection_window_bytes = 65535").contains("grpc.connection_window_bytes"));
 }

@@ -1,6 +1,6 @@
 //! What a list may ask for: filter, order, and the place where a page ends.
 //!
-//! Not here: the signing of page tokens (`app/seal.rs`) and the queries (`adapters/sql/listing.rs`).
+//! Not here: the sealing of page tokens (`app/seal.rs`) and the queries (`adapters/sql/listing.rs`).
 
 use super::{ChatId, FileId, Person, Sha256, Time, file::VerdictKind};
 
@@ -8,6 +8,9 @@ use super::{ChatId, FileId, Person, Sha256, Time, file::VerdictKind};
 pub const PAGE_SIZES: (u32, u32, u32) = (1, 500, 50);
 /// Most rows that a page with a filter without an index examines; then it answers a short page with a token.
 pub const MAX_EXAMINED: i64 = 50_000;
+
+/// Most rows that a total examines; beyond, it is a lower bound.
+pub const MAX_COUNTED: i64 = 100_000;
 
 /// Which comes first. Ties are broken by the file's number, the same way round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -76,7 +79,7 @@ pub struct FileQuery {
     pub after: Option<Place>,
     /// How many at most.
     pub limit: u32,
-    /// Count all that match.
+    /// Count what matches.
     pub with_total: bool,
 }
 
@@ -87,8 +90,24 @@ pub struct Page<T> {
     pub rows: Vec<T>,
     /// Where the next page starts; `None` at the end.
     pub next: Option<Place>,
-    /// All that match, if it was asked.
-    pub total: Option<u64>,
+    /// How many match, if it was asked.
+    pub total: Option<Total>,
+}
+
+/// How many files match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Total {
+    /// So many.
+    pub files: u64,
+    /// Or more: counting stopped at [`MAX_COUNTED`] rows examined.
+    pub is_lower_bound: bool,
+}
+
+impl Total {
+    /// Exactly so many.
+    pub const fn exactly(files: u64) -> Self {
+        Self { files, is_lower_bound: false }
+    }
 }
 
 /// How a file is named by a caller.

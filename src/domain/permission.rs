@@ -101,7 +101,7 @@ impl Permissions {
         Permission::ALL.iter().copied().find(|p| self.has(*p) && !other.has(*p))
     }
 
-    /// As bits, for a signed link.
+    /// As bits, for a sealed link.
     pub const fn bits(self) -> u32 {
         self.0
     }

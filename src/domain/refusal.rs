@@ -80,7 +80,7 @@ reasons! {
     /// More bytes than allowed; metadata `limit_bytes`.
     TooLarge, "TOO_LARGE", InvalidArgument, "the file is larger than allowed";
     /// No room left on the disk or in the spool.
-    NoSpace, "NO_SPACE", Unavailable, "no room to take the upload: try again later";
+    NoSpace, "NO_SPACE", Unavailable, "no room to store it: try again later";
     /// No scanner that is proved to work.
     ScannerDown, "SCANNER_DOWN", Unavailable, "the virus scanner is not available: try again later";
     /// Too much at once.
@@ -91,6 +91,8 @@ reasons! {
     ChecksumMismatch, "CHECKSUM_MISMATCH", InvalidArgument, "a checksum does not match the bytes received: send them again";
     /// The sender made too little progress.
     TooSlow, "TOO_SLOW", DeadlineExceeded, "the bytes arrive too slowly";
+    /// The time that the caller itself gave the call is over; what it was to change may have happened.
+    DeadlinePassed, "DEADLINE_PASSED", DeadlineExceeded, "the call's own deadline has passed, and its outcome is not known: look, or try again";
     /// The size declared is not the size received.
     SizeMismatch, "SIZE_MISMATCH", InvalidArgument, "the declared size is not the size received";
     /// A file of no bytes.

@@ -59,9 +59,13 @@ pub enum ScanReply {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
-    /// No scanner answers, or it answers nonsense.
+    /// No scanner answers: it takes no connection, or it answers neither the scan nor PING.
     #[error("the scanner does not answer: {0}")]
     Down(#[source] io::Error),
+    /// It took this file and gave no verdict: it answered with an error or nonsense, or broke off. That may be the
+    /// file's doing, and says nothing of the scanner.
+    #[error("the scanner gave no verdict: {0}")]
+    NoVerdict(#[source] io::Error),
     /// The deadline passed while the scanner still answers PING: this file is too much for it.
     #[error("the scan did not end within {0:?}, while the scanner answers")]
     TooLong(Duration),

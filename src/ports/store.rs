@@ -7,9 +7,10 @@ use std::io;
 
 use async_trait::async_trait;
 
+use super::MultipartId;
 use crate::domain::{
     Actor, Blob, BlobKey, Caller, Chat, ChatId, ChatStatus, CodeHash, Event, FileId, FileView, OperatorId, Person,
-    Reason, Refusal, RequestId, Settings, Sha256, Time, Verdict,
+    Reason, Refusal, RequestId, Settings, Sha256, StoreId, Time, Verdict,
     access::Deletion,
     admission::{Cleared, Target},
     listing::{FileQuery, FileRef, Page},
@@ -26,9 +27,12 @@ pub enum StoreError {
     /// Another transaction was faster; the same call may pass.
     #[error("the transaction met another one: {0}")]
     Conflict(String),
-    /// No answer, no connection, no room.
+    /// No answer, no connection.
     #[error("the database is not available: {0}")]
     Unavailable(#[source] io::Error),
+    /// The database's disk is full.
+    #[error("the database has no room: {0}")]
+    NoSpace(String),
     /// A row holds what no row may hold.
     #[error("the row {table} {id} is damaged: column {column}")]
     Corrupt {
@@ -99,7 +103,7 @@ pub struct NewUpload {
 /// How an upload begins.
 #[derive(Debug, Clone)]
 pub enum Begun {
-    /// The intent is durable. An older stream with the same request id is fenced.
+    /// The intent is written. An older stream with the same request id is fenced.
     Started(Intent),
     /// The same person uploaded with the same request id within 24 h, and it succeeded.
     Before(Before),
@@ -158,13 +162,19 @@ pub enum Committed {
     Ready(Box<FileView>),
     /// The blob to be shared is not ACTIVE any more: publish under the own key and commit again.
     BlobGone,
+    /// The same bytes were found infected since this verdict's scan began, perhaps by newer signatures: judge them anew.
+    HitSince,
 }
 
 /// Uploads, from intent to file.
 #[async_trait]
 pub trait UploadStore: Send + Sync + 'static {
-    /// Writes the intent. Fences an older running one with the same person and request id.
+    /// Writes the intent: it is there for everybody, and after a kill. Fences an older running one with the same person
+    /// and request id.
     async fn begin_upload(&self, new: NewUpload) -> Result<Begun, Stop>;
+    /// The intent outlives a power cut, too, when this answers. To be asked before its bytes leave the spool: what lies
+    /// in there without a row, the next start removes.
+    async fn secure(&self, intent: Intent) -> Result<(), StoreError>;
     /// What this person's upload with this request id became, if it succeeded within 24 h.
     async fn find_before(
         &self,
@@ -172,11 +182,17 @@ pub trait UploadStore: Send + Sync + 'static {
         request_id: &RequestId,
         now: Time,
     ) -> Result<Option<Before>, StoreError>;
+    /// Writes down the upload in parts that an intent's bytes go through. `FENCED` if the intent is not running any more.
+    async fn note_multipart(&self, intent: Intent, parts: &MultipartId) -> Result<(), Stop>;
+    /// The upload in parts that was written down for an intent.
+    async fn find_multipart(&self, intent: Intent) -> Result<Option<MultipartId>, StoreError>;
     /// The moment it happens: the chat judged again ([`crate::domain::admission::judge_again`]), blob, file READY,
     /// attachment to the home chat, event, the intent ended. `FENCED` if the intent is not there any more.
     async fn commit_upload(&self, commit: Commit) -> Result<Committed, Stop>;
-    /// Before the bytes of an intent are removed: a commit that is under way is waited for, none can follow.
-    async fn fence_upload(&self, intent: Intent) -> Result<(), StoreError>;
+    /// Sees to it that an intent is never committed any more, and answers whether a blob's row names its key: then its
+    /// commit went through before, and its bytes are that blob's. Waits for a commit that is under way, and is durable when
+    /// it answers: no commit, nor one whose failure was told too soon, makes a file of bytes that are removed next.
+    async fn fence_upload(&self, intent: Intent) -> Result<bool, StoreError>;
     /// Ends an intent without a file; writes the event with it. Ending one that is gone writes nothing.
     async fn abort_upload(&self, intent: Intent, event: Event, now: Time) -> Result<(), StoreError>;
     /// Extends the lease of those of these intents that have not ended, fenced ones too.
@@ -189,8 +205,6 @@ pub trait UploadStore: Send + Sync + 'static {
     async fn find_blob(&self, sha256: Sha256, size: u64) -> Result<Option<Blob>, StoreError>;
     /// Puts every ACTIVE blob with these bytes into quarantine, with an event each. Answers how many.
     async fn quarantine(&self, sha256: Sha256, verdict: Verdict, signature: &str) -> Result<u64, StoreError>;
-    /// True if a blob row names this key: an intent that is still there although its commit went through keeps its bytes.
-    async fn is_key_published(&self, key: BlobKey) -> Result<bool, StoreError>;
     /// Writes an event that has no other transaction.
     async fn record(&self, event: Event, now: Time) -> Result<(), StoreError>;
 }
@@ -346,9 +360,29 @@ pub trait SettingsStore: Send + Sync + 'static {
     ) -> Result<i64, Stop>;
 }
 
+/// The id of a database and its store of bytes, as the database has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreClaim {
+    /// The id.
+    pub id: StoreId,
+    /// The store of bytes has it, too. Without this a start was killed between the two.
+    pub confirmed: bool,
+}
+
+/// Which store of bytes belongs to this database.
+#[async_trait]
+pub trait PairingStore: Send + Sync + 'static {
+    /// The id, once there is one.
+    async fn find_store_claim(&self) -> Result<Option<StoreClaim>, StoreError>;
+    /// Takes this id unless there is one already; answers the one that counts, also where many nodes start at once.
+    async fn claim_store_id(&self, id: StoreId) -> Result<StoreClaim, StoreError>;
+    /// Notes that the store of bytes has the id.
+    async fn confirm_store_id(&self) -> Result<(), StoreError>;
+}
+
 /// Everything the database does.
 #[async_trait]
-pub trait Store: UploadStore + FileStore + ChatStore + SettingsStore {
+pub trait Store: UploadStore + FileStore + ChatStore + SettingsStore + PairingStore {
     /// A cheap round trip that also writes nothing.
     async fn ping(&self) -> Result<(), StoreError>;
 }

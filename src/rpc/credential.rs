@@ -12,6 +12,9 @@ use crate::domain::{
     Caller, CallerKind, ChatSet, Permissions, Person, Reason, Refusal, Time, permission::ALL_PERMISSIONS,
 };
 
+mod believed;
+use believed::{Believed, Mark};
+
 /// The audience every token must name.
 pub const AUDIENCE: &str = "lhfile";
 /// How far clocks may be apart, in seconds.
@@ -73,6 +76,7 @@ pub enum BadKeys {
 pub struct KeySet {
     keys: Vec<(Option<String>, Validation, DecodingKey)>,
     max_ttl_secs: i64,
+    believed: Believed,
 }
 
 impl std::fmt::Debug for KeySet {
@@ -105,7 +109,8 @@ impl KeySet {
         if keys.is_empty() {
             return Err(BadKeys::None);
         }
-        Ok(Self { keys, max_ttl_secs: i64::try_from(max_ttl.as_secs()).unwrap_or(i64::MAX) })
+        let max_ttl_secs = i64::try_from(max_ttl.as_secs()).unwrap_or(i64::MAX);
+        Ok(Self { keys, max_ttl_secs, believed: Believed::default() })
     }
 
     /// Who the token says the caller is. Whatever is wrong with it: the one `BAD_CREDENTIAL`.
@@ -114,6 +119,10 @@ impl KeySet {
     }
 
     fn read(&self, token: &str, now: Time) -> Option<Caller> {
+        let mark = Mark::of(token);
+        if let Some((lifetime, caller)) = mark.and_then(|mark| self.believed.find(mark)) {
+            return lifetime.holds(now.secs(), self.max_ttl_secs).then_some(caller);
+        }
         let header = jsonwebtoken::decode_header(token).ok()?;
         // Header fields that must be understood: we understand none.
         if header.crit.is_some() {
@@ -121,8 +130,13 @@ impl KeySet {
         }
         let (_, validation, key) = self.key(header.kid.as_deref())?;
         let claims = jsonwebtoken::decode::<Received>(token, key, validation).ok()?.claims;
-        claims.is_in_time(now.secs(), self.max_ttl_secs).then_some(())?;
-        claims.into_caller()
+        let lifetime = Lifetime { exp: claims.exp, nbf: claims.nbf };
+        lifetime.holds(now.secs(), self.max_ttl_secs).then_some(())?;
+        let caller = claims.into_caller()?;
+        if let Some(mark) = mark {
+            self.believed.remember(mark, lifetime, &caller);
+        }
+        Some(caller)
     }
 
     /// The key of a `kid`. A token without one finds the key without one, or the only key there is.
@@ -170,15 +184,24 @@ struct Received {
     vid: Option<String>,
 }
 
-impl Received {
-    /// Floats, because NumericDate may be one; a second is exact in them for the next 285 million years.
-    fn is_in_time(&self, now: i64, max_ttl: i64) -> bool {
+/// From when to when a token counts, in unix seconds. Floats, because NumericDate may be one; a second is exact in them
+/// for the next 285 million years.
+#[derive(Clone, Copy)]
+struct Lifetime {
+    exp: f64,
+    nbf: Option<f64>,
+}
+
+impl Lifetime {
+    fn holds(self, now: i64, max_ttl: i64) -> bool {
         let (now, leeway) = (now as f64, LEEWAY_SECS as f64);
         now < self.exp + leeway
             && self.exp <= now + max_ttl as f64 + leeway
             && self.nbf.is_none_or(|nbf| nbf <= now + leeway)
     }
+}
 
+impl Received {
     fn into_caller(self) -> Option<Caller> {
         let Self { sub, exp: _, nbf: _, lhfile, chats, vid } = self;
         let person: Person = sub.parse().ok()?;

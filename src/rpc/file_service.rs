@@ -92,7 +92,8 @@ impl FileService for Files {
         let caller = access::caller(&extensions)?;
         let (chat, request) = files::chat_list_request(request)?;
         let page = self.app.list_chat_files(caller, chat, request).await?;
-        let pb::ListFilesResponse { files, next_page_token, total: _ } = files::page(page, caller);
+        let pb::ListFilesResponse { files, next_page_token, total: _, total_is_lower_bound: _ } =
+            files::page(page, caller);
         Ok(Response::new(pb::ListChatFilesResponse { files, next_page_token }))
     }
 

@@ -8,6 +8,7 @@ mod chat_service;
 mod config_service;
 pub mod convert;
 pub mod credential;
+pub mod deadline;
 mod drain;
 mod file_service;
 pub mod health;

@@ -27,6 +27,7 @@ pub fn status(error: impl Into<Error>) -> Status {
         Error::Refused(refusal) => refused(&refusal),
         Error::Store(cause) => match &cause {
             StoreError::Unavailable(_) | StoreError::Conflict(_) => down(Reason::DatabaseDown, &cause),
+            StoreError::NoSpace(_) => down(Reason::NoSpace, &cause),
             StoreError::Corrupt { .. } => damaged(&cause),
             StoreError::Refused(_) | StoreError::Duplicate(_) => bug(&cause),
         },
@@ -36,8 +37,8 @@ pub fn status(error: impl Into<Error>) -> Status {
             BlobError::Missing(_) => damaged(&cause),
         },
         Error::Scan(cause) => match &cause {
-            ScanError::Down(_) => {
-                tracing::warn!(error = %cause, "the scanner is down");
+            ScanError::Down(_) | ScanError::NoVerdict(_) => {
+                tracing::warn!(error = %cause, "no verdict from the scanner");
                 refused(&admission::scanner_down())
             }
             ScanError::TooLong(_) => refused(&Reason::Unscannable.into()),
@@ -208,14 +209,16 @@ mod tests {
     #[test]
     fn causes_inside_become_the_reason_that_clients_know() {
         let io = || io::Error::other("secret path");
-        let cases: [(Error, &str, Code); 9] = [
+        let cases: [(Error, &str, Code); 11] = [
             (StoreError::Unavailable(io()).into(), "DATABASE_DOWN", Code::Unavailable),
             (StoreError::Conflict("busy".into()).into(), "DATABASE_DOWN", Code::Unavailable),
+            (StoreError::NoSpace("secret path".into()).into(), "NO_SPACE", Code::Unavailable),
             (StoreError::Corrupt { table: "files", column: "c", id: "1".into() }.into(), "CORRUPT", Code::DataLoss),
             (BlobError::Unavailable(io()).into(), "STORE_DOWN", Code::Unavailable),
             (BlobError::NoSpace(io()).into(), "NO_SPACE", Code::Unavailable),
             (BlobError::Missing(crate::domain::BlobKey([7; 16])).into(), "CORRUPT", Code::DataLoss),
             (ScanError::Down(io()).into(), "SCANNER_DOWN", Code::Unavailable),
+            (ScanError::NoVerdict(io()).into(), "SCANNER_DOWN", Code::Unavailable),
             (ScanError::TooLong(Duration::from_secs(1)).into(), "UNSCANNABLE", Code::InvalidArgument),
             (ScanError::Source(io()).into(), "STORE_DOWN", Code::Unavailable),
         ];

@@ -10,15 +10,16 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore},
     time::{Sleep, sleep},
 };
 use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use crate::telemetry::names;
@@ -30,15 +31,21 @@ const PREFACE_BYTES: usize = 24;
 /// The pause after an accept that failed: descriptors that are used up do not come back at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The listener's connections, each with its place among `most`, closed after `lifetime` whatever is going on. One too
-/// many is closed at once.
-pub fn accept(listener: TcpListener, most: u32, lifetime: Duration) -> impl Stream<Item = io::Result<Connection>> {
+/// The listener's connections, each with its place among `most`, closed after `lifetime`, or once `cut` is cancelled,
+/// whatever is going on. One too many is closed at once.
+pub fn accept(
+    listener: TcpListener,
+    most: u32,
+    lifetime: Duration,
+    cut: CancellationToken,
+) -> impl Stream<Item = io::Result<Connection>> {
     let places = Arc::new(Semaphore::new(most as usize));
     TcpListenerStream::new(listener).filter_map(move |stream| {
         let place = Arc::clone(&places).try_acquire_owned();
+        let cut = cut.clone();
         async move {
             match (stream, place) {
-                (Ok(stream), Ok(place)) => Some(Connection::new(stream, place, lifetime)),
+                (Ok(stream), Ok(place)) => Some(Connection::new(stream, place, end(lifetime, cut))),
                 (Ok(_), Err(_)) => {
                     metrics::counter!(names::CONNECTIONS_REFUSED).increment(1);
                     None
@@ -51,6 +58,27 @@ pub fn accept(listener: TcpListener, most: u32, lifetime: Duration) -> impl Stre
                 }
             }
         }
+    })
+}
+
+/// How old connections get: nine ages from 90 to 110 % of this one. Clients that came together, because the server was
+/// started anew, do not all leave and come back together for ever.
+pub fn ages(seconds: u64) -> [Duration; 9] {
+    std::array::from_fn(|step| Duration::from_millis(seconds * (900 + 25 * step as u64)))
+}
+
+/// Deals the connections out without end, in turn to whoever asks: a server of tonic's knows one age for all of its
+/// connections, so there is one for each age.
+pub fn deal<C>(connections: impl Stream<Item = C> + Send) -> impl Iterator<Item = impl Stream<Item = C> + Send> {
+    // Fair: who has had one waits behind all others.
+    let connections = Arc::new(Mutex::new(Box::pin(connections)));
+    std::iter::repeat_with(move || {
+        stream::unfold(Arc::clone(&connections), |connections| async move {
+            // Whoever asks first must not have all that wait before the others have asked at all.
+            tokio::task::yield_now().await;
+            let next = connections.lock().await.next().await?;
+            Some((next, connections))
+        })
     })
 }
 
@@ -69,22 +97,36 @@ pub fn raise_descriptors(connections: u32) {
     }
 }
 
+/// Why and when a connection ends whatever is going on.
+async fn end(lifetime: Duration, cut: CancellationToken) -> &'static str {
+    tokio::select! {
+        () = sleep(lifetime) => "the connection is too old",
+        () = cut.cancelled() => "the server ends",
+    }
+}
+
 /// A connection.
 pub struct Connection {
     stream: TcpStream,
     /// Set until the preface is there: how many bytes came, and until when they must be all.
     preface: Option<(usize, Pin<Box<Sleep>>)>,
-    end: Pin<Box<Sleep>>,
+    end: Pin<Box<dyn Future<Output = &'static str> + Send>>,
+    /// Why it has ended.
+    ended: Option<&'static str>,
     _place: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit, lifetime: Duration) -> io::Result<Self> {
+    fn new(
+        stream: TcpStream,
+        place: OwnedSemaphorePermit,
+        end: impl Future<Output = &'static str> + Send + 'static,
+    ) -> io::Result<Self> {
         // Answers are small and awaited: never held back to be merged.
         stream.set_nodelay(true)?;
         metrics::gauge!(names::CONNECTIONS).increment(1);
         let preface = Some((0, Box::pin(sleep(PREFACE_WITHIN))));
-        Ok(Self { stream, preface, end: Box::pin(sleep(lifetime)), _place: place })
+        Ok(Self { stream, preface, end: Box::pin(end), ended: None, _place: place })
     }
 }
 
@@ -115,8 +157,15 @@ impl AsyncRead for Connection {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the connection said nothing")));
             }
         }
-        if read.is_pending() && self.end.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the connection is too old")));
+        if read.is_pending() {
+            if self.ended.is_none()
+                && let Poll::Ready(why) = self.end.as_mut().poll(cx)
+            {
+                self.ended = Some(why);
+            }
+            if let Some(why) = self.ended {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)));
+            }
         }
         read
     }
@@ -145,5 +194,62 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    #[test]
+    fn ages_are_spread_by_a_tenth_either_way() {
+        let ages = ages(1_800);
+        assert_eq!(
+            (ages[0], ages[4], ages[8]),
+            (Duration::from_secs(1_620), Duration::from_secs(1_800), Duration::from_secs(1_980))
+        );
+        assert!(ages.windows(2).all(|two| two[1] - two[0] == Duration::from_secs(45)));
+    }
+
+    #[tokio::test]
+    async fn connections_are_dealt_out_in_turn() {
+        let (send, receive) = tokio::sync::mpsc::channel(16);
+        let hands = deal(tokio_stream::wrappers::ReceiverStream::new(receive)).take(3);
+        let hands = hands.map(|hand| hand.collect::<Vec<u32>>());
+        // All of them wait before anybody has asked, as after a start.
+        for card in 0..9 {
+            send.send(card).await.expect("there is room");
+        }
+        drop(send);
+        let hands = futures_util::future::join_all(hands).await;
+        assert!(hands.iter().all(|hand| hand.len() == 3), "{hands:?}");
+    }
+
+    #[tokio::test]
+    async fn a_cut_ends_every_connection_and_says_why_as_often_as_it_is_asked() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let cut = CancellationToken::new();
+        let mut accepted = Box::pin(accept(listener, 2, Duration::from_secs(600), cut.clone()));
+        let _clients =
+            [TcpStream::connect(address).await, TcpStream::connect(address).await].map(|c| c.expect("heard"));
+        let mut reads = Vec::new();
+        for _ in 0..2 {
+            let mut connection = accepted.next().await.expect("a connection").expect("accepted");
+            reads.push(async move {
+                let mut said = [0; 64];
+                let first = connection.read(&mut said).await.expect_err("nothing was said");
+                (first, connection.read(&mut said).await.expect_err("it stays ended"))
+            });
+        }
+        cut.cancel();
+        for (first, second) in futures_util::future::join_all(reads).await {
+            assert_eq!(
+                (first.to_string().as_str(), second.to_string().as_str()),
+                ("the server ends", "the server ends")
+            );
+        }
     }
 }

@@ -158,34 +158,35 @@ pub fn twice(packages: &[Package]) -> Vec<Violation> {
     double.map(named).collect()
 }
 
-/// What is built for this machine, by the lock file.
+/// What is built for this machine, by the lock file. `cargo metadata` alone also names optional crates that a feature of
+/// theirs mentions (`ring?/std`) and nothing builds, so those that `cargo tree` lacks are left out.
 fn packages() -> &'static [Package] {
     static PACKAGES: OnceLock<Vec<Package>> = OnceLock::new();
     let read = || {
         let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-        let told = cargo(&["metadata", "--format-version", "1", "--filter-platform", &platform]);
-        let metadata: Metadata = serde_json::from_str(&told).expect("cargo metadata writes JSON");
-        // It also names what a feature that is off would bring (rustls-webpki's ring). The tree does not.
-        let tree = cargo(&["tree", "--prefix", "none", "--format", "{p}", "--target", &platform]);
-        let built: BTreeSet<(&str, &str)> = tree.lines().filter_map(name_and_version).collect();
-        assert!(built.len() > 50, "the tree was not read");
+        let json = cargo(&["metadata", "--locked", "--format-version", "1", "--filter-platform", &platform]);
+        let metadata: Metadata = serde_json::from_slice(&json).expect("cargo metadata writes JSON");
+        let tree = ["tree", "--locked", "--prefix", "none", "--no-dedupe", "--format", "{p}", "--target", &platform];
+        let tree = String::from_utf8(cargo(&tree)).expect("cargo tree writes UTF-8");
+        let built: BTreeSet<(&str, &str)> =
+            tree.lines().filter_map(|line| line.split_once(" v")).map(|(name, rest)| (name, word(rest))).collect();
         let is_built = |package: &Package| built.contains(&(package.name.as_str(), package.version.as_str()));
-        metadata.packages.into_iter().filter(is_built).collect()
+        let packages: Vec<Package> = metadata.packages.into_iter().filter(is_built).collect();
+        assert!(packages.len() > 50 && packages.len() == built.len(), "the tree was not read");
+        packages
     };
     PACKAGES.get_or_init(read)
 }
 
-fn cargo(arguments: &[&str]) -> String {
-    let run = Command::new(env!("CARGO")).args(arguments).arg("--locked").current_dir(checkout()).output();
-    let run = run.expect("cargo can be run");
-    assert!(run.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&run.stderr));
-    String::from_utf8(run.stdout).expect("cargo writes UTF-8")
+/// Up to the first blank.
+fn word(text: &str) -> &str {
+    text.split(' ').next().unwrap_or_default()
 }
 
-/// As a line of the tree begins: `bytes v1.12.1 …`.
-fn name_and_version(line: &str) -> Option<(&str, &str)> {
-    let mut words = line.split(' ');
-    Some((words.next()?, words.next()?.strip_prefix('v')?))
+fn cargo(arguments: &[&str]) -> Vec<u8> {
+    let run = Command::new(env!("CARGO")).args(arguments).current_dir(checkout()).output().expect("cargo can be run");
+    assert!(run.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&run.stderr));
+    run.stdout
 }
 
 fn toml<T: for<'de> Deserialize<'de>>(name: &str) -> T {

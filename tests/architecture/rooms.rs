@@ -116,6 +116,7 @@ const DRIVERS: &[(&str, &[&str])] = &[
             "diesel_async",
             "diesel_migrations",
             "libsqlite3_sys",
+            "crossbeam_channel",
             "tokio_postgres",
             "tokio_rustls",
             "rustls_native_certs",
@@ -123,12 +124,12 @@ const DRIVERS: &[(&str, &[&str])] = &[
     ),
     ("content", &["file_format", "imagesize", "flate2"]),
     ("scanner", &["rawzip"]),
-    ("blobs", &[]),
+    ("blobs", &["object_store", "quick_xml"]),
     ("memory", &[]),
 ];
 /// What every adapter may use besides its driver.
 const ADAPTING: &[&str] =
-    &["tokio", "tokio_stream", "tokio_util", "rustix", "serde", "serde_json", "aws_lc_rs", "getrandom"];
+    &["tokio", "tokio_stream", "tokio_util", "rustix", "serde", "serde_json", "aws_lc_rs", "getrandom", "http"];
 
 /// Every import of this file that the table does not allow.
 pub fn imports(file: &Source) -> Vec<Violation> {

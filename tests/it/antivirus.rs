@@ -11,6 +11,7 @@ use crate::harness::{
     archives::{Member, zip},
     assert_refused,
     calls::request,
+    grudging::{Grudging, OVERTAKEN},
     pb::{self, AntivirusScope},
     reason_of,
     refusal::facts_of,
@@ -155,6 +156,37 @@ async fn bytes_that_an_operator_brought_in_unscanned_are_quarantined_when_a_visi
     assert_refused(node.file(&file.file_id, &operator).await, Code::NotFound, "NOT_FOUND");
     assert!(node.chat_files("42", &operator).await.expect("known").is_empty());
     assert_eq!(node.texts("SELECT state AS t FROM blobs"), ["QUARANTINED"]);
+}
+
+#[tokio::test]
+async fn clean_verdict_that_a_hit_on_the_same_bytes_overtook_is_judged_anew() {
+    let scanner = Grudging::start().await;
+    let node = Node::start(Setup::new().external(scanner.address())).await;
+    for chat in ["42", "43", "44"] {
+        node.put_chat(chat).await;
+    }
+    let change = |s: &mut pb::Settings| {
+        s.antivirus_scope = AntivirusScope::Visitors.into();
+        s.visitor_extensions = vec!["txt".to_owned()];
+    };
+    node.set(&["antivirus_scope", "visitor_extensions"], change).await.expect("good values");
+    let bytes = samples::text(500, OVERTAKEN);
+    let slow = node.upload("slow.txt", bytes.clone()).to_chat("43");
+    let overtaken = async { slow.by(&Visitor::of_chat("43")).await };
+    let overtaking = async {
+        scanner.holds_one().await;
+        // There only since the slow one looked for what is known, so that it publishes bytes of its own.
+        node.upload("a.txt", bytes.clone()).to_chat("42").passes_by(&Operator::new()).await;
+        let fast = node.upload("fast.txt", bytes.clone()).to_chat("44");
+        assert_refused(fast.by(&Visitor::of_chat("44")).await, Code::InvalidArgument, "INFECTED");
+        scanner.let_go();
+    };
+    let (overtaken, ()) = tokio::join!(overtaken, overtaking);
+    assert_refused(overtaken, Code::InvalidArgument, "INFECTED");
+    node.assert_consistent().await;
+    assert_eq!(node.texts("SELECT state AS t FROM blobs"), ["QUARANTINED"]);
+    assert_eq!(node.number("SELECT count(*) AS n FROM files WHERE home_chat_id = '43'"), 0);
+    assert_eq!(node.events_of("43"), ["UPLOAD_REFUSED INFECTED Test.Newer"]);
 }
 
 #[tokio::test]

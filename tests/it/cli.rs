@@ -79,6 +79,8 @@ fn files_go_from_upload_to_gone() {
     let films = server.json(&operator, &["ls", "--operator", "17", "--name", "mp4", "--order", "largest"]).lines();
     assert!(films.len() == 1 && id(&films[0]) == id(&film), "{films:?}");
     assert_eq!(server.json(&operator, &["ls", "--chat", "42", "--limit", "2"]).lines().len(), 2);
+    let counted = server.json(&operator, &["ls", "--chat", "42", "--limit", "2", "--total"]).lines();
+    assert_eq!(counted[2], json!({ "total": 7, "total_is_lower_bound": false }));
     assert_eq!(server.json(&visitor, &["show", id(&film)]).object()["size_bytes"], film["size_bytes"]);
     assert_eq!(
         server.json(&visitor, &["show", film["message_code"].as_str().expect("a code")]).object(),

@@ -10,9 +10,11 @@
 
 mod admission;
 mod antivirus;
+mod blob_contract;
 mod cli;
 mod content;
 mod foreign;
+mod full_disk;
 mod harness;
 mod kill;
 mod leaving;
@@ -25,8 +27,11 @@ mod not_found;
 mod orderly;
 mod request_id;
 mod roundtrip;
+mod s3;
+mod s3_faults;
 mod scanner_faults;
 mod settings;
+mod store_id;
 mod stream;
 mod switches;
 mod telling;

@@ -1,5 +1,5 @@
-//! Nodes that share a PostgreSQL: what one does the others see, what one leaves another clears away, and connections that
-//! are cut lose nothing that was acknowledged.
+//! Nodes that share a PostgreSQL and a bucket: what one does the others see, what one leaves another clears away, and
+//! connections that are cut lose nothing that was acknowledged.
 //!
 //! Not here: the rules of the store itself, raced and cut statement by statement (`src/adapters/sql/tests/`).
 
@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 
 use tonic::Code;
 
-use crate::harness::{Node, Operator, Setup, node::new_database, postgres::cluster, reason_of, samples};
+use crate::harness::{Bucket, Node, Operator, Setup, node::new_database, postgres::cluster, reason_of, samples};
 
-/// Two nodes on one database.
-async fn two_nodes(first: Setup) -> (Node, Node) {
-    let database = new_database();
+/// Two nodes on one database and one bucket, the first of them perhaps to stop somewhere.
+async fn two_nodes(stops_at: Option<&str>) -> (Node, Node) {
+    let (database, bucket) = (new_database(), Bucket::new());
     let url = cluster().url(&database);
-    let start = |setup: Setup| Node::start(setup.on_database(&database, &url));
-    tokio::join!(start(first), start(Setup::new()))
+    let other = Setup::in_bucket(&bucket, bucket.address()).on_database(&database, &url);
+    let one = stops_at.map_or_else(|| other.clone(), |point| other.clone().stops_at(point));
+    tokio::join!(Node::start(one), Node::start(other))
 }
 
 /// Waits until something holds.
@@ -28,7 +29,7 @@ async fn until(what: &str, at_most: Duration, holds: impl Fn() -> bool) {
 
 #[tokio::test]
 async fn settings_and_chats_of_one_node_are_seen_by_the_other_within_two_seconds() {
-    let (one, other) = two_nodes(Setup::new()).await;
+    let (one, other) = two_nodes(None).await;
     one.put_chat("42").await;
     let upload = other.upload("a.txt", samples::text(100, "seen")).to_chat("42");
     let file = upload.passes_by(&Operator::new()).await;
@@ -41,7 +42,7 @@ async fn settings_and_chats_of_one_node_are_seen_by_the_other_within_two_seconds
 
 #[tokio::test]
 async fn what_a_dead_node_began_is_cleared_away_by_another_after_its_lease_and_not_before() {
-    let (mut one, other) = two_nodes(Setup::new().stops_at("U3")).await;
+    let (mut one, other) = two_nodes(Some("U3")).await;
     one.put_chat("42").await;
     let operator = Operator::new();
     let upload = one.upload("a.txt", samples::text(100, "left")).to_chat("42");

@@ -112,7 +112,7 @@ async fn nothing_is_answered_before_it_is_durable() {
     let path = trace.path().to_str().expect("UTF-8").to_owned();
     let calls = "trace=fsync,fdatasync,rename,renameat,renameat2,write,writev,sendto,sendmsg";
     let wrapper = ["strace", "-f", "-y", "-s", "4096", "-e", calls, "-o", &path];
-    let node = Node::start(Setup::new().under(&wrapper)).await;
+    let node = Node::start(Setup::on_disk().under(&wrapper)).await;
     node.put_chat("42").await;
     let from = fs::read_to_string(&path).expect("strace writes").lines().count();
     let upload = node.upload("a.txt", samples::text(300_000, "durable")).to_chat("42");
@@ -133,12 +133,14 @@ async fn nothing_is_answered_before_it_is_durable() {
         end(from + found.unwrap_or_else(|| panic!("no {what} after line {from}:\n{}", lines.join("\n"))))
     };
     let file_fsync = find("fsync of the file", 0, &|l| synced(l) && l.contains(&format!("spool/{name}")));
-    let rename = find("rename", file_fsync, &|l| l.contains("rename") && l.contains(&name));
-    let folder = format!("blobs/{}>", &name[..8]);
-    let folder_fsync = find("fsync of the folder", rename, &|l| synced(l) && l.contains(&folder));
     // PostgreSQL is another process: what is seen of it is that it is told to.
     let is_durable =
         |l: &str| if node.postgres().is_some() { l.contains("COMMIT") } else { synced(l) && l.contains("lhfile.db") };
+    let intent = find("commit of the intent", 0, &is_durable);
+    let rename = find("rename", file_fsync, &|l| l.contains("rename") && l.contains(&name));
+    assert!(intent < rename, "renamed at {rename}, its row durable at {intent}:\n{}", lines.join("\n"));
+    let folder = format!("blobs/{}>", &name[..8]);
+    let folder_fsync = find("fsync of the folder", rename, &|l| synced(l) && l.contains(&folder));
     let database = find("commit of the database", folder_fsync, &is_durable);
     let is_answer = |l: &str| (l.contains("TCP") || l.contains("socket")) && l.contains(&file.file_id);
     let answer = lines.iter().position(|l| is_answer(l)).expect("the answer names the file");

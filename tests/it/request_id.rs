@@ -7,10 +7,10 @@ use tonic::Code;
 
 use crate::harness::{
     Operator, Service, Visitor, assert_refused,
-    pb::{UploadCommit, UploadHeader, upload_header::Target},
+    pb::{UploadHeader, upload_header::Target},
     rude::Rude,
     samples, shared,
-    upload::{chunk, commit, header},
+    upload::{chunk, header},
 };
 
 #[tokio::test]
@@ -110,12 +110,44 @@ async fn newer_stream_of_the_same_request_id_fences_the_older() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     let newer = node.upload("a.txt", bytes.clone()).to_chat(&chat).request_id("fence-1");
     let file = newer.passes_by(&operator).await;
-    // The older may have been ended already; if not, its commit comes too late.
-    let _ = older.try_send(&commit(UploadCommit::default())).await;
-    let answer = tokio::time::timeout(Duration::from_secs(10), older.answer()).await.expect("an answer");
+    // It says nothing more, and need not: waiting for it to be too slow would take 30 s.
+    let answer = tokio::time::timeout(Duration::from_secs(5), older.answer()).await.expect("an answer");
     assert_eq!(answer, Some((Code::Aborted as i32, "FENCED".to_owned())));
     let files = node.chat_files(&chat, &operator).await.expect("known");
     assert_eq!(files.iter().map(|f| &f.file_id).collect::<Vec<_>>(), [&file.file_id]);
     node.assert_none_under_way(&chat).await;
     assert_eq!(newer.passes_by(&operator).await.file_id, file.file_id);
+}
+
+#[tokio::test]
+async fn client_that_tries_again_and_again_takes_no_place_but_its_last() {
+    let node = shared().await;
+    let chat = node.new_chat().await;
+    // Two uploads at once are a visitor's.
+    let visitor = Visitor::of_chat(&chat);
+    let target = Some(Target::ChatId(chat.clone()));
+    let newest = format!("SELECT coalesce(max(id), 0) AS n FROM uploads WHERE target_chat_id = '{chat}'");
+    let mut stalled = Vec::new();
+    for _ in 0..5 {
+        let before = node.number(&newest);
+        let mut stream = Rude::open(node, &visitor).await;
+        let (display_name, request_id, target) = ("a.pdf".to_owned(), "again-1".to_owned(), target.clone());
+        stream.send(&header(UploadHeader { display_name, request_id, target, ..UploadHeader::default() })).await;
+        stream.send(&chunk(samples::sample("pdf")[..100].to_vec())).await;
+        stalled.push(stream);
+        // What is sent on another connection could come before it.
+        let begun = async {
+            while node.number(&newest) == before {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), begun).await.expect("its intent");
+        if let Some(older) = stalled.len().checked_sub(2) {
+            let answer = tokio::time::timeout(Duration::from_secs(5), stalled[older].answer()).await;
+            assert_eq!(answer.expect("an answer"), Some((Code::Aborted as i32, "FENCED".to_owned())));
+        }
+    }
+    let last = node.upload("a.pdf", samples::sample("pdf")).to_chat(&chat).request_id("again-1");
+    last.passes_by(&visitor).await;
+    node.assert_none_under_way(&chat).await;
 }

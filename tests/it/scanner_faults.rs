@@ -7,7 +7,12 @@ use std::time::{Duration, Instant};
 use tonic::{Code, Status};
 
 use crate::harness::{
-    Node, Operator, Setup, assert_refused, clamd::Clamd, pb, process, reason_of, refusal::has_retry, samples,
+    Node, Operator, Setup, assert_refused,
+    clamd::Clamd,
+    grudging::{BREAK, ERROR, Grudging},
+    orphan, pb, process, reason_of,
+    refusal::has_retry,
+    samples,
 };
 
 /// Longest a scan of a small file may take: 30 s and its size at 2 MiB/s, and some for a busy machine.
@@ -84,6 +89,40 @@ async fn stopped_clamd_refuses_uploads_within_the_deadline_and_works_10_s_after_
     assert!(from.elapsed() < Duration::from_secs(5), "{:?}", from.elapsed());
     node.assert_consistent().await;
     clamd.signal("CONT");
+    assert_works_again_soon(&node).await;
+}
+
+#[tokio::test]
+async fn files_that_clamd_gives_no_verdict_on_are_refused_alone() {
+    let mut scanner = Grudging::start().await;
+    let (node, _) = with_a_file(Setup::new().external(scanner.address())).await;
+    let bad = async |text: &str| {
+        let file = node.upload("bad.txt", samples::text(500, text)).to_chat("42");
+        let status = assert_refused(file.by(&Operator::new()).await, Code::Unavailable, "SCANNER_DOWN");
+        assert!(has_retry(&status));
+    };
+    // Longer than the pause before a probe, so that canaries come and go between the bad files.
+    let until = Instant::now() + Duration::from_secs(3);
+    let mut good = 0;
+    while Instant::now() < until {
+        bad(ERROR).await;
+        upload_fresh(&node).await.expect("only the bad file is refused");
+        bad(BREAK).await;
+        upload_fresh(&node).await.expect("only the bad file is refused");
+        good += 2;
+    }
+    assert!(node.scanner_status().await.expect("an administrator may ask").healthy);
+    assert_eq!(node.number("SELECT count(*) AS n FROM files"), 1 + good);
+    node.assert_consistent().await;
+    // Without a verdict because there is no scanner: everybody is told so, within the deadline.
+    scanner.clamd().kill9();
+    let from = Instant::now();
+    assert_refused(upload_fresh(&node).await, Code::Unavailable, "SCANNER_DOWN");
+    while node.scanner_status().await.expect("an administrator may ask").healthy {
+        assert!(from.elapsed() < DEADLINE, "the probe did not find it out");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    scanner.clamd().launch().await;
     assert_works_again_soon(&node).await;
 }
 
@@ -190,4 +229,17 @@ async fn orphaned_clamd_of_a_killed_server_is_ended_by_the_next_one() {
     let own = node.clamd_pid().expect("its own");
     node.terminate();
     assert!(!std::path::Path::new(&format!("/proc/{own}")).exists(), "an orderly end takes it along");
+}
+
+#[tokio::test]
+async fn these_tests_leave_nothing_of_a_server_that_they_killed() {
+    let (mut node, _) = with_a_file(Setup::new()).await;
+    let record = orphan::record(&node.data()).expect("a managed clamd is recorded");
+    let folder = std::path::PathBuf::from(record["folder"].as_str().expect("a path"));
+    let clamd = node.clamd_pid().expect("its own");
+    node.kill9();
+    assert!(folder.exists(), "a killed server leaves it");
+    drop(node);
+    let command = std::fs::read(format!("/proc/{clamd}/cmdline")).unwrap_or_default();
+    assert!(!folder.exists() && command.is_empty(), "clamd lives on, or its folder does");
 }

@@ -287,6 +287,11 @@ impl Spooled for SpooledFile {
             }
         }
     }
+
+    fn is_synced(&self) -> bool {
+        // Held while it is being synced: not yet, then.
+        self.entry.durable.try_lock().is_ok_and(|durable| *durable == Durable::Synced)
+    }
 }
 
 impl ByteSource for SpooledFile {

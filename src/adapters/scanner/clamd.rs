@@ -71,7 +71,7 @@ impl FromStr for ClamdAddress {
 pub async fn ping(address: &ClamdAddress) -> Result<(), ScanError> {
     match command(address, b"zPING\0").await?.as_str() {
         "PONG" => Ok(()),
-        other => Err(nonsense("PING", other)),
+        other => Err(ScanError::Down(nonsense("PING", other))),
     }
 }
 
@@ -79,14 +79,14 @@ pub async fn ping(address: &ClamdAddress) -> Result<(), ScanError> {
 /// official database.
 pub async fn version(address: &ClamdAddress) -> Result<String, ScanError> {
     let line = command(address, b"zVERSION\0").await?;
-    if line.starts_with("ClamAV ") { Ok(line) } else { Err(nonsense("VERSION", &line)) }
+    if line.starts_with("ClamAV ") { Ok(line) } else { Err(ScanError::Down(nonsense("VERSION", &line))) }
 }
 
 /// Has clamd load its signatures again; it answers before it has.
 pub async fn reload(address: &ClamdAddress) -> Result<(), ScanError> {
     match command(address, b"zRELOAD\0").await?.as_str() {
         "RELOADING" => Ok(()),
-        other => Err(nonsense("RELOAD", other)),
+        other => Err(ScanError::Down(nonsense("RELOAD", other))),
     }
 }
 
@@ -107,7 +107,8 @@ pub async fn scan(
             Err(ScanError::TooLong(deadline))
         }
         Err(Failure::Source(e)) => Err(ScanError::Source(e)),
-        Err(Failure::Peer(e)) => Err(ScanError::Down(e)),
+        // It had taken the connection: the file may have killed it, or only its thread.
+        Err(Failure::Peer(e)) => Err(ScanError::NoVerdict(e)),
     }
 }
 
@@ -125,17 +126,17 @@ fn verdict(line: &str) -> Result<ScanReply, ScanError> {
             Ok(ScanReply::Unscannable { cause: name.to_owned() })
         }
         Some(name) if !name.is_empty() => Ok(ScanReply::Found { signature: name.to_owned() }),
-        _ => Err(nonsense("INSTREAM", line)),
+        _ => Err(ScanError::NoVerdict(nonsense("INSTREAM", line))),
     }
 }
 
-fn nonsense(command: &str, answer: &str) -> ScanError {
+fn nonsense(command: &str, answer: &str) -> io::Error {
     let text = if answer.is_empty() {
         format!("{command}: the connection ended without an answer")
     } else {
         format!("{command} was answered with {:?}", answer.chars().take(200).collect::<String>())
     };
-    ScanError::Down(io::Error::new(io::ErrorKind::InvalidData, text))
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 async fn command(address: &ClamdAddress, line: &'static [u8]) -> Result<String, ScanError> {

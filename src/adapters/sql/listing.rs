@@ -2,7 +2,8 @@
 //!
 //! A page walks its index in windows that grow: a statement on the index alone finds where a window ends, a second one
 //! applies all filters inside it. So a filter without an index looks at [`MAX_EXAMINED`] rows at most and then answers
-//! a short page with the place to go on from. Not here: the text of the statements (`plan.rs`).
+//! a short page with the place to go on from. A total looks at [`MAX_COUNTED`] rows at most. Not here: the text of the
+//! statements (`plan.rs`).
 
 use std::collections::HashMap;
 
@@ -19,7 +20,7 @@ use crate::{
     domain::{
         Caller, Chat, ChatSet, File, FileView,
         file::MAX_CHATS_LISTED,
-        listing::{FileQuery, MAX_EXAMINED, PAGE_SIZES, Page, Place},
+        listing::{FileQuery, MAX_COUNTED, MAX_EXAMINED, PAGE_SIZES, Page, Place, Total},
     },
     ports::StoreError,
 };
@@ -34,7 +35,7 @@ const GROWTH: i64 = 8;
 const SPARE: i64 = 16;
 
 #[derive(QueryableByName)]
-struct Total {
+struct Counted {
     #[diesel(sql_type = diesel::sql_types::BigInt)]
     total: i64,
 }
@@ -50,13 +51,21 @@ pub(in super::super) async fn list(
     let plan = Plan::new(&query);
     let (spots, next) = walk(conn, &plan, query.after, limit).await?;
     let rows = load(conn, &spots, caller).await?;
-    let total = if query.with_total {
-        let total: Total = plan.total().query().get_result(conn).await?;
-        Some(total.total.unsigned_abs())
-    } else {
-        None
-    };
+    let total = if query.with_total { Some(count(conn, &plan, MAX_COUNTED).await?) } else { None };
     Ok(Page { rows, next, total })
+}
+
+/// How many match, among the first `most` rows of the index that is walked: a count holds a reader, of which there are
+/// few, so it must end soon whatever is asked for.
+pub(in super::super) async fn count(conn: &mut Conn, plan: &Plan<'_>, most: i64) -> Result<Total, StoreError> {
+    let end: Option<Spot> = plan.window_end(None, most).query().get_result(conn).await.optional()?;
+    let end = end.map(Place::from);
+    let counted: Counted = plan.total(end).query().get_result(conn).await?;
+    let is_lower_bound = match end {
+        Some(_) => plan.window_end(end, 1).query().get_result::<Spot>(conn).await.optional()?.is_some(),
+        None => false,
+    };
+    Ok(Total { files: counted.total.unsigned_abs(), is_lower_bound })
 }
 
 /// The places of the page's rows, and where the next page starts.

@@ -1,9 +1,9 @@
 //! The stores of `ports/store.rs` over SQL; diesel is known here alone.
 //!
-//! The bodies of the transactions (`uploads.rs`, `files.rs`, `listing.rs`, `chats.rs`, `settings.rs`, `events.rs`) are
-//! plain async functions over a `Conn`, written once and compiled once for each engine: `on_sqlite.rs` and
-//! `on_postgres.rs` name the connection and the few words in which the engines differ. What runs the bodies is
-//! `sqlite.rs` (threads, group commit) and `postgres/` (pool, retries, lost commits).
+//! The bodies of the transactions (`uploads.rs`, `content.rs`, `files.rs`, `listing.rs`, `chats.rs`, `settings.rs`,
+//! `pairing.rs`, `events.rs`) are plain async functions over a `Conn`, written once and compiled once for each engine:
+//! `on_sqlite.rs` and `on_postgres.rs` name the connection and the few words in which the engines differ. What runs the
+//! bodies is `sqlite.rs` (threads, group commit) and `postgres/` (pool, retries, lost commits).
 //!
 //! SQLite has one writer, so a body there is alone. On PostgreSQL many run at once, under READ COMMITTED with row locks:
 //! whatever decides is read by `changing!` or `holding!`, and waits for whoever changes it. The order is uploads, chats
@@ -96,7 +96,7 @@ fn judge_text(text: String) -> StoreError {
         StoreError::Conflict(text)
     // PostgreSQL: 53100, which tells the system's own words.
     } else if has(&["disk is full", "No space left on device", "Disk quota exceeded"]) {
-        StoreError::Unavailable(io::Error::new(io::ErrorKind::StorageFull, text))
+        StoreError::NoSpace(text)
     } else if has(SQLITE_DOWN) || has(POSTGRES_DOWN) {
         StoreError::Unavailable(io::Error::other(text))
     } else {

@@ -72,12 +72,16 @@ fn lower(column: &str) -> String {
 
 #[path = "chats.rs"]
 pub(super) mod chats;
+#[path = "content.rs"]
+pub(super) mod content;
 #[path = "events.rs"]
 pub(super) mod events;
 #[path = "files.rs"]
 pub(super) mod files;
 #[path = "listing.rs"]
 pub(super) mod listing;
+#[path = "pairing.rs"]
+mod pairing;
 #[path = "settings.rs"]
 pub(super) mod settings;
 #[path = "statement.rs"]

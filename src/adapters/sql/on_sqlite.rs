@@ -5,7 +5,6 @@
 
 use diesel::SqliteConnection;
 use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
-use futures_util::future::BoxFuture;
 
 use self::statement::Statement;
 use super::{SqliteStore as SqlStore, rows, schema, sqlite};
@@ -60,26 +59,18 @@ fn lower(column: &str) -> String {
     format!("lower({column})")
 }
 
-impl sqlite::Engine {
-    /// Runs a body that may run again although it was committed. Here the answer of a commit is never lost.
-    async fn settle<F, T, E>(&self, body: F) -> Result<T, E>
-    where
-        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
-        T: Send + 'static,
-        E: sqlite::Failure,
-    {
-        self.write(body).await
-    }
-}
-
 #[path = "chats.rs"]
 pub(super) mod chats;
+#[path = "content.rs"]
+pub(super) mod content;
 #[path = "events.rs"]
 pub(super) mod events;
 #[path = "files.rs"]
 pub(super) mod files;
 #[path = "listing.rs"]
 pub(super) mod listing;
+#[path = "pairing.rs"]
+mod pairing;
 #[path = "settings.rs"]
 pub(super) mod settings;
 #[path = "statement.rs"]

@@ -84,6 +84,15 @@ diesel::table! {
         file_id -> Nullable<Binary>,
         created_at -> BigInt,
         ended_at -> Nullable<BigInt>,
+        multipart -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    store (id) {
+        id -> BigInt,
+        store_id -> Binary,
+        confirmed -> Bool,
     }
 }
 

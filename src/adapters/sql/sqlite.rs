@@ -1,19 +1,20 @@
 //! The SQLite engine: one thread that writes, a few that read, each with its own connection.
 //!
 //! The writer takes up to [`MAX_GROUP`] queued bodies as savepoints into one transaction, so that one fsync serves them
-//! all (group commit), and answers them after the commit. Not here: what the bodies do (their own files).
+//! all (group commit), and answers them after the commit. A reader takes what is its share of the queue into one
+//! transaction, too: what is queued may see any state from then on. Not here: what the bodies do (their own files).
 
 use std::{
     collections::VecDeque,
     fs::OpenOptions,
     io,
     os::unix::fs::OpenOptionsExt as _,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, Mutex, PoisonError},
     thread,
 };
 
+use crossbeam_channel::{Receiver, Sender};
 use diesel::{Connection, RunQueryDsl, SqliteConnection, connection::SimpleConnection, sql_types};
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
@@ -21,7 +22,13 @@ use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::oneshot;
 
 use super::on_sqlite::Conn;
-use crate::ports::{Stop, StoreError};
+use crate::ports::{Begun, Committed, Intent, Stop, StoreError};
+
+mod job;
+mod watermark;
+
+use job::{Body, Commits, Failure, Job, closed};
+use watermark::Watermark;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 /// Most bodies in one transaction.
@@ -49,71 +56,14 @@ impl SpawnBlocking for Inline {
     }
 }
 
-/// A failure that can be told for the whole transaction, to each body in it.
-pub(super) trait Failure: From<StoreError> + Send + 'static {}
-impl Failure for StoreError {}
-impl Failure for Stop {}
-
-/// Something to be done in a transaction, whose answer waits for the commit.
-trait Job: Send {
-    /// Runs the body; true if its writes are to be kept.
-    fn run(&mut self, conn: &mut Conn) -> bool;
-    /// Answers: with what the body said, or with the failure of its whole transaction.
-    fn answer(self: Box<Self>, failed: Option<&StoreError>);
-}
-
-struct Body<F, T, E> {
-    body: Option<F>,
-    result: Option<Result<T, E>>,
-    to: oneshot::Sender<Result<T, E>>,
-}
-
-impl<F, T, E> Job for Body<F, T, E>
-where
-    F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, E>> + Send,
-    T: Send,
-    E: Failure,
-{
-    fn run(&mut self, conn: &mut Conn) -> bool {
-        let Some(body) = self.body.take() else { return false };
-        // A panic of one body must not end the thread that everybody needs.
-        let result = catch_unwind(AssertUnwindSafe(|| body(conn).now_or_never().expect("ready at once, see Inline")))
-            .unwrap_or_else(|_| Err(StoreError::Refused("the body of a transaction panicked".to_owned()).into()));
-        let keep = result.is_ok();
-        self.result = Some(result);
-        keep
-    }
-
-    fn answer(self: Box<Self>, failed: Option<&StoreError>) {
-        let result = match (failed, self.result) {
-            (None, Some(result)) => result,
-            (Some(failed), _) => Err(again(failed).into()),
-            (None, None) => Err(closed().into()),
-        };
-        // Nobody waits any more: the work is done all the same.
-        let _ = self.to.send(result);
-    }
-}
-
-/// The same failure for another body of the transaction.
-fn again(failed: &StoreError) -> StoreError {
-    match failed {
-        StoreError::Conflict(text) => StoreError::Conflict(text.clone()),
-        other => StoreError::Unavailable(io::Error::other(other.to_string())),
-    }
-}
-
-fn closed() -> StoreError {
-    StoreError::Unavailable(io::Error::new(io::ErrorKind::NotConnected, "the database is closed"))
-}
-
 struct Queues {
-    writes: mpsc::Sender<Box<dyn Job>>,
-    reads: mpsc::Sender<Box<dyn Job>>,
+    writes: Sender<Box<dyn Job>>,
+    reads: Sender<Box<dyn Job>>,
 }
 
 /// The threads and the ways to them.
 pub(super) struct Engine {
+    watermark: Arc<Watermark>,
     queues: Mutex<Option<Queues>>,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
 }
@@ -129,16 +79,17 @@ impl Engine {
         writer
             .run_pending_migrations(MIGRATIONS)
             .map_err(|e| StoreError::Refused(format!("the migrations failed: {e}")))?;
-        let (writes, queue) = mpsc::channel();
-        let mut threads = vec![spawn("sql-writer", move || write_all(SyncConnectionWrapper::new(writer), &queue))?];
-        let (reads, queue) = mpsc::channel();
-        let queue = Arc::new(Mutex::new(queue));
+        let watermark = Arc::new(Watermark::new(path));
+        let (writes, queue) = crossbeam_channel::unbounded();
+        let (writer, rising) = (SyncConnectionWrapper::new(writer), Arc::clone(&watermark));
+        let mut threads = vec![spawn("sql-writer", move || write_all(writer, &queue, &rising))?];
+        let (reads, queue) = crossbeam_channel::unbounded();
         for _ in 0..READERS {
             let conn = SyncConnectionWrapper::new(connect(path)?);
-            let queue = Arc::clone(&queue);
+            let queue = queue.clone();
             threads.push(spawn("sql-reader", move || read_all(conn, &queue))?);
         }
-        Ok(Self { queues: Mutex::new(Some(Queues { writes, reads })), threads: Mutex::new(threads) })
+        Ok(Self { watermark, queues: Mutex::new(Some(Queues { writes, reads })), threads: Mutex::new(threads) })
     }
 
     /// Runs a body in a write transaction. It runs to its end even if the caller goes away.
@@ -148,7 +99,38 @@ impl Engine {
         T: Send + 'static,
         E: Failure,
     {
-        self.send(body, |queues| &queues.writes).await
+        self.send(Commits::Durably, body, |queues| &queues.writes).await
+    }
+
+    /// Writes an intent: committed, and not yet durable when it answers.
+    pub(super) async fn write_intent<F>(&self, body: F) -> Result<Begun, Stop>
+    where
+        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<Begun, Stop>> + Send + 'static,
+    {
+        let begun = self.send(Commits::Lazily, body, |queues| &queues.writes).await?;
+        if let Begun::Started(intent) = &begun {
+            self.watermark.note(intent.id);
+        }
+        Ok(begun)
+    }
+
+    /// Makes an intent durable, unless a commit since has done it.
+    pub(super) async fn secure(&self, intent: Intent) -> Result<(), StoreError> {
+        if self.watermark.covers(intent.id) {
+            return Ok(());
+        }
+        let watermark = Arc::clone(&self.watermark);
+        let synced = tokio::task::spawn_blocking(move || watermark.sync()).await;
+        synced.map_err(io::Error::other).flatten().map_err(StoreError::Unavailable)
+    }
+
+    /// Commits an upload: what the intents of others become durable with.
+    pub(super) async fn write_upload<F>(&self, body: F) -> Result<Committed, Stop>
+    where
+        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<Committed, Stop>> + Send + 'static,
+    {
+        let has_written = |committed: &Committed| matches!(committed, Committed::Ready(_));
+        self.send(Commits::Surely(has_written), body, |queues| &queues.writes).await
     }
 
     /// Runs a body in a read transaction: all its statements see one state.
@@ -158,17 +140,22 @@ impl Engine {
         T: Send + 'static,
         E: Failure,
     {
-        self.send(body, |queues| &queues.reads).await
+        self.send(Commits::Durably, body, |queues| &queues.reads).await
     }
 
-    async fn send<F, T, E>(&self, body: F, to: fn(&Queues) -> &mpsc::Sender<Box<dyn Job>>) -> Result<T, E>
+    async fn send<F, T, E>(
+        &self,
+        commits: Commits<T>,
+        body: F,
+        to: fn(&Queues) -> &Sender<Box<dyn Job>>,
+    ) -> Result<T, E>
     where
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
         T: Send + 'static,
         E: Failure,
     {
         let (tx, answer) = oneshot::channel();
-        let job = Box::new(Body { body: Some(body), result: None, to: tx });
+        let job = Box::new(Body::new(commits, body, tx));
         {
             let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
             queues.as_ref().and_then(|q| to(q).send(job).ok()).ok_or_else(closed)?;
@@ -232,8 +219,8 @@ fn execute(conn: &mut Conn, sql: &'static str) -> Result<(), StoreError> {
         .map_err(StoreError::from)
 }
 
-fn write_all(mut conn: Conn, queue: &mpsc::Receiver<Box<dyn Job>>) {
-    let mut waiting = VecDeque::new();
+fn write_all(mut conn: Conn, queue: &Receiver<Box<dyn Job>>, watermark: &Watermark) {
+    let (mut waiting, mut lazy) = (VecDeque::<Box<dyn Job>>::new(), false);
     loop {
         if waiting.is_empty() {
             let Ok(job) = queue.recv() else { return };
@@ -244,8 +231,18 @@ fn write_all(mut conn: Conn, queue: &mpsc::Receiver<Box<dyn Job>>) {
             waiting.push_back(job);
         }
         let mut group = Vec::with_capacity(waiting.len());
-        let failed = write_group(&mut conn, &mut waiting, &mut group).err();
+        let mark = watermark.committed();
+        let failed = heed_the_disk(&mut conn, &mut lazy, waiting.iter().all(|job| job.is_lazy()))
+            .and_then(|()| write_group(&mut conn, &mut waiting, &mut group))
+            .err();
+        if failed.is_none() && !lazy && group.iter().any(|job| job.has_written()) {
+            watermark.rise(mark);
+        }
         if failed.is_some() {
+            if group.is_empty() {
+                // Nothing could be begun.
+                group.extend(waiting.drain(..));
+            }
             // Ended already by the engine, or ended now; either way the next group starts afresh.
             let _ = execute(&mut conn, "ROLLBACK");
         }
@@ -256,36 +253,70 @@ fn write_all(mut conn: Conn, queue: &mpsc::Receiver<Box<dyn Job>>) {
     }
 }
 
-/// One transaction. Moves what ran, or can never run, from `waiting` to `group`.
+/// Has the next commits wait for the disk, or not.
+fn heed_the_disk(conn: &mut Conn, lazy: &mut bool, wanted: bool) -> Result<(), StoreError> {
+    if *lazy != wanted {
+        execute(conn, if wanted { "PRAGMA synchronous = NORMAL" } else { "PRAGMA synchronous = FULL" })?;
+        *lazy = wanted;
+    }
+    Ok(())
+}
+
+/// One transaction. Moves what ran from `waiting` to `group`.
 fn write_group(
     conn: &mut Conn,
     waiting: &mut VecDeque<Box<dyn Job>>,
     group: &mut Vec<Box<dyn Job>>,
 ) -> Result<(), StoreError> {
-    if let Err(e) = execute(conn, "BEGIN IMMEDIATE") {
-        group.extend(waiting.drain(..));
-        return Err(e);
+    execute(conn, "BEGIN IMMEDIATE")?;
+    if waiting.len() == 1 {
+        return write_alone(conn, waiting, group);
     }
     while let Some(mut job) = waiting.pop_front() {
         let begun = execute(conn, "SAVEPOINT body");
         let keep = begun.is_ok() && job.run(conn);
+        let failure = job.failure();
         group.push(job);
         begun?;
-        // Where the engine itself ended the transaction (disk full), this fails, and with it the group.
-        execute(conn, if keep { "RELEASE body" } else { "ROLLBACK TO body; RELEASE body" })?;
+        // Where the engine itself ended the transaction (disk full), this fails, and with it the group: for the reason
+        // that the engine had.
+        execute(conn, if keep { "RELEASE body" } else { "ROLLBACK TO body; RELEASE body" })
+            .map_err(|lost| failure.unwrap_or(lost))?;
     }
     execute(conn, "COMMIT")
 }
 
-fn read_all(mut conn: Conn, queue: &Mutex<mpsc::Receiver<Box<dyn Job>>>) {
-    loop {
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(mut job) = job else { return };
-        let mut failed = execute(&mut conn, "BEGIN").err();
-        if failed.is_none() {
-            job.run(&mut conn);
-            failed = execute(&mut conn, "ROLLBACK").err();
+/// A body that has the transaction for itself needs no savepoint.
+fn write_alone(
+    conn: &mut Conn,
+    waiting: &mut VecDeque<Box<dyn Job>>,
+    group: &mut Vec<Box<dyn Job>>,
+) -> Result<(), StoreError> {
+    let keep = waiting.front_mut().is_some_and(|job| job.run(conn));
+    group.extend(waiting.drain(..));
+    if keep {
+        return execute(conn, "COMMIT");
+    }
+    // The body says why. Where the engine itself ended the transaction (disk full), there is none to roll back.
+    execute(conn, "ROLLBACK").or(Ok(()))
+}
+
+fn read_all(mut conn: Conn, queue: &Receiver<Box<dyn Job>>) {
+    while let Ok(first) = queue.recv() {
+        // No more than this thread's share: the other readers are free for the rest.
+        let share = (queue.len() / READERS).min(MAX_GROUP);
+        // All taken before the transaction begins: whoever asks after a write was answered sees it.
+        let jobs: Vec<_> = std::iter::once(first).chain(queue.try_iter().take(share)).collect();
+        let failed = execute(&mut conn, "BEGIN").err();
+        for mut job in jobs {
+            if failed.is_none() {
+                job.run(&mut conn);
+            }
+            job.answer(failed.as_ref());
         }
-        job.answer(failed.as_ref());
+        if failed.is_none() && execute(&mut conn, "ROLLBACK").is_err() {
+            // Ended already by the engine, which told the body why.
+            tracing::debug!("a transaction that only read had ended by itself");
+        }
     }
 }

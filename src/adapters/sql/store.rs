@@ -7,10 +7,10 @@ use std::time::Instant;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 
-use super::{SqlStore, chats, events, files, listing, settings, uploads};
+use super::{SqlStore, chats, content, events, files, listing, pairing, settings, uploads};
 use crate::{
     domain::{
-        Actor, Blob, BlobKey, Caller, Chat, ChatId, Event, FileView, Person, Refusal, RequestId, Settings, Sha256,
+        Actor, Blob, Caller, Chat, ChatId, Event, FileView, Person, Refusal, RequestId, Settings, Sha256, StoreId,
         Time, Verdict,
         access::Deletion,
         listing::{FileQuery, FileRef, Page},
@@ -18,8 +18,10 @@ use crate::{
     },
     ports::{
         AttachTo, Before, Begun, ChatDeleted, ChatQuery, ChatStore, ChatTold, Commit, Committed, FileChange, FileStore,
-        Intent, NewUpload, SettingsStore, Stop, Store, StoreError, StoredSettings, UploadStore,
+        Intent, MultipartId, NewUpload, PairingStore, SettingsStore, Stop, Store, StoreClaim, StoreError,
+        StoredSettings, UploadStore,
     },
+    telemetry::names,
 };
 
 /// Runs a body by `read` or `write` and records how long that took.
@@ -27,7 +29,7 @@ macro_rules! timed {
     ($self:ident . $way:ident, $name:literal, |$conn:ident| $body:expr) => {{
         let begun = Instant::now();
         let result = $self.engine.$way(move |$conn| async move { $body.await }.boxed()).await;
-        metrics::histogram!(crate::telemetry::names::DATABASE_SECONDS, crate::telemetry::names::OP => $name).record(begun.elapsed().as_secs_f64());
+        metrics::histogram!(names::DATABASE_SECONDS, names::OP => $name).record(begun.elapsed().as_secs_f64());
         result
     }};
 }
@@ -35,7 +37,14 @@ macro_rules! timed {
 #[async_trait]
 impl UploadStore for SqlStore {
     async fn begin_upload(&self, new: NewUpload) -> Result<Begun, Stop> {
-        timed!(self.write, "begin_upload", |conn| uploads::begin(conn, new))
+        timed!(self.write_intent, "begin_upload", |conn| uploads::begin(conn, new))
+    }
+
+    async fn secure(&self, intent: Intent) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        let secured = self.engine.secure(intent).await;
+        metrics::histogram!(names::DATABASE_SECONDS, names::OP => "secure").record(begun.elapsed().as_secs_f64());
+        secured
     }
 
     async fn find_before(
@@ -48,11 +57,20 @@ impl UploadStore for SqlStore {
         timed!(self.read, "find_before", |conn| uploads::find_before(conn, person, request_id, now))
     }
 
-    async fn commit_upload(&self, commit: Commit) -> Result<Committed, Stop> {
-        timed!(self.settle, "commit_upload", |conn| uploads::commit(conn, commit))
+    async fn note_multipart(&self, intent: Intent, parts: &MultipartId) -> Result<(), Stop> {
+        let parts = parts.clone();
+        timed!(self.write, "note_multipart", |conn| uploads::note_multipart(conn, intent, parts))
     }
 
-    async fn fence_upload(&self, intent: Intent) -> Result<(), StoreError> {
+    async fn find_multipart(&self, intent: Intent) -> Result<Option<MultipartId>, StoreError> {
+        timed!(self.read, "find_multipart", |conn| uploads::find_multipart(conn, intent))
+    }
+
+    async fn commit_upload(&self, commit: Commit) -> Result<Committed, Stop> {
+        timed!(self.write_upload, "commit_upload", |conn| uploads::commit(conn, commit))
+    }
+
+    async fn fence_upload(&self, intent: Intent) -> Result<bool, StoreError> {
         timed!(self.write, "fence_upload", |conn| uploads::fence(conn, intent))
     }
 
@@ -75,16 +93,12 @@ impl UploadStore for SqlStore {
     }
 
     async fn find_blob(&self, sha256: Sha256, size: u64) -> Result<Option<Blob>, StoreError> {
-        timed!(self.read, "find_blob", |conn| uploads::find_blob(conn, sha256, size))
+        timed!(self.read, "find_blob", |conn| content::find_blob(conn, sha256, size))
     }
 
     async fn quarantine(&self, sha256: Sha256, verdict: Verdict, signature: &str) -> Result<u64, StoreError> {
         let signature = signature.to_owned();
-        timed!(self.write, "quarantine", |conn| uploads::quarantine(conn, sha256, verdict, signature))
-    }
-
-    async fn is_key_published(&self, key: BlobKey) -> Result<bool, StoreError> {
-        timed!(self.read, "is_key_published", |conn| uploads::is_key_published(conn, key))
+        timed!(self.write, "quarantine", |conn| content::quarantine(conn, sha256, verdict, signature))
     }
 
     async fn record(&self, event: Event, now: Time) -> Result<(), StoreError> {
@@ -191,6 +205,21 @@ impl SettingsStore for SqlStore {
         now: Time,
     ) -> Result<i64, Stop> {
         timed!(self.write, "save_settings", |conn| settings::save(conn, changes, expected, actor, now))
+    }
+}
+
+#[async_trait]
+impl PairingStore for SqlStore {
+    async fn find_store_claim(&self) -> Result<Option<StoreClaim>, StoreError> {
+        timed!(self.read, "find_store_claim", |conn| pairing::find(conn))
+    }
+
+    async fn claim_store_id(&self, id: StoreId) -> Result<StoreClaim, StoreError> {
+        timed!(self.write, "claim_store_id", |conn| pairing::claim(conn, id))
+    }
+
+    async fn confirm_store_id(&self) -> Result<(), StoreError> {
+        timed!(self.write, "confirm_store_id", |conn| pairing::confirm(conn))
     }
 }
 

@@ -246,7 +246,7 @@ impl World {
 fn ready(committed: Committed) -> FileView {
     match committed {
         Committed::Ready(view) => *view,
-        Committed::BlobGone => panic!("the blob is gone"),
+        Committed::BlobGone | Committed::HitSince => panic!("not committed"),
     }
 }
 

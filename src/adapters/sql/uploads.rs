@@ -1,28 +1,30 @@
 //! Uploads from intent to file: the bodies of `UploadStore`'s transactions.
 //!
-//! Not here: what happens to the bytes (`app/upload.rs`). Read [`commit`] first: it is the moment a file happens.
+//! Not here: what happens to the bytes (`app/upload.rs`), and what is known of them (`content.rs`). Read [`commit`] first:
+//! it is the moment a file happens.
 
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
 use super::{
-    Conn, change_content, chats, events, files, hold_content,
-    rows::{self, BlobRow, corrupt},
+    Conn, chats, content, events, files, hold_content,
+    rows::{self, corrupt},
     schema::{attachments, blobs, uploads},
 };
 use crate::{
     domain::{
-        Actor, Blob, BlobKey, BlobState, Event, EventKind, FileId, FileView, Person, Reason, RequestId, Sha256, Time,
-        Verdict, VerdictKind,
+        Actor, BlobKey, Event, EventKind, FileId, FileView, Person, Reason, RequestId, Sha256, Time,
         admission::{self, Target},
         listing::FileRef,
     },
-    ports::{Before, Begun, BytesAt, Commit, Committed, Intent, NewUpload, REQUEST_ID_SECS, Stop, StoreError},
+    ports::{
+        Before, Begun, BytesAt, Commit, Committed, Intent, MultipartId, NewUpload, REQUEST_ID_SECS, Stop, StoreError,
+    },
 };
 
 /// The intent may still be committed.
 const RUNNING: &str = "RUNNING";
-/// A newer stream took over: it can only end.
+/// A newer stream took over, or it is being removed: it can only end.
 const FENCED: &str = "FENCED";
 /// It became a file; the row remembers its request id.
 const DONE: &str = "DONE";
@@ -136,9 +138,25 @@ pub(super) async fn begin(conn: &mut Conn, new: NewUpload) -> Result<Begun, Stop
     Ok(Begun::Started(Intent { id, key: new.key }))
 }
 
+pub(super) async fn note_multipart(conn: &mut Conn, intent: Intent, parts: MultipartId) -> Result<(), Stop> {
+    let running = uploads::table.filter(uploads::id.eq(intent.id)).filter(uploads::state.eq(RUNNING));
+    let noted = diesel::update(running).set(uploads::multipart.eq(parts.0)).execute(conn).await?;
+    if noted == 0 { Err(Reason::Fenced.into()) } else { Ok(()) }
+}
+
+pub(in super::super) async fn find_multipart(
+    conn: &mut Conn,
+    intent: Intent,
+) -> Result<Option<MultipartId>, StoreError> {
+    let found: Option<Option<String>> =
+        uploads::table.find(intent.id).select(uploads::multipart).first(conn).await.optional()?;
+    Ok(found.flatten().map(MultipartId))
+}
+
 /// One transaction makes a file of an intent. Everything that can refuse stands before the first write, and is read in
 /// such a way that it stays true to the end: the intent, so that nothing fences or buries it meanwhile; the chat, so that
-/// it is neither closed nor deleted; the blob that is shared, so that it is not put into quarantine.
+/// it is neither closed nor deleted; the content, so that no hit on it comes between; the blob that is shared, so that it
+/// is not put into quarantine.
 ///
 /// It may run again after its commit whose answer was lost: then it finds the file that it made.
 pub(super) async fn commit(conn: &mut Conn, commit: Commit) -> Result<Committed, Stop> {
@@ -161,10 +179,14 @@ pub(super) async fn commit(conn: &mut Conn, commit: Commit) -> Result<Committed,
             chat
         }
     };
+    // First: a hit that is under way is waited for, and then seen.
     hold_content(conn, &cleared.received.sha256).await?;
+    if content::is_looked(&verdict) && content::was_hit_since(conn, &cleared, &verdict).await? {
+        return Ok(Committed::HitSince);
+    }
     let blob = match bytes {
-        BytesAt::Published => new_blob(conn, &cleared, intent.key, verdict, now).await?,
-        BytesAt::Shared(id) => match shared_blob(conn, id, verdict).await? {
+        BytesAt::Published => content::new_blob(conn, &cleared, intent.key, verdict, now).await?,
+        BytesAt::Shared(id) => match content::shared_blob(conn, id, verdict).await? {
             Some(blob) if blob.sha256 == cleared.received.sha256 && blob.size == cleared.received.size => blob,
             Some(_) | None => return Ok(Committed::BlobGone),
         },
@@ -206,67 +228,6 @@ pub(super) async fn commit(conn: &mut Conn, commit: Commit) -> Result<Committed,
     crate::fault_point!("U11-written");
     let chats = chat.into_iter().filter(|c| caller.may_access(&c.id, c.owner.as_ref())).collect();
     Ok(Committed::Ready(Box::new(FileView { file, blob, chats, chats_truncated: false })))
-}
-
-async fn new_blob(
-    conn: &mut Conn,
-    cleared: &admission::Cleared,
-    key: BlobKey,
-    verdict: Verdict,
-    now: Time,
-) -> Result<Blob, StoreError> {
-    let (sha256, size) = (cleared.received.sha256, cleared.received.size);
-    let id = diesel::insert_into(blobs::table)
-        .values((
-            blobs::key.eq(key.0.as_slice()),
-            blobs::sha256.eq(sha256.0.as_slice()),
-            blobs::size.eq(i64::try_from(size).unwrap_or(i64::MAX)),
-            blobs::state.eq(rows::blob_state_name(BlobState::Active)),
-            blobs::verdict.eq(rows::verdict_name(verdict.kind)),
-            blobs::engine.eq(&verdict.engine),
-            blobs::signatures.eq(&verdict.signatures),
-            blobs::scanned_at.eq(verdict.at.0),
-            blobs::created_at.eq(now.0),
-        ))
-        .returning(blobs::id)
-        .get_result(conn)
-        .await?;
-    Ok(Blob { id, key, sha256, size, state: BlobState::Active, verdict })
-}
-
-/// The blob to be shared, if it is still ACTIVE, with the better of the two verdicts stored.
-async fn shared_blob(conn: &mut Conn, id: i64, verdict: Verdict) -> Result<Option<Blob>, StoreError> {
-    let active = blobs::table
-        .filter(blobs::id.eq(id))
-        .filter(blobs::state.eq(rows::blob_state_name(BlobState::Active)))
-        .select(BlobRow::as_select());
-    let row: Option<BlobRow> = changing!(active).first(conn).await.optional()?;
-    let Some(row) = row else { return Ok(None) };
-    let mut blob = Blob::try_from(row)?;
-    let looked = matches!(verdict.kind, VerdictKind::Clean | VerdictKind::UnscannableAccepted);
-    let news = blob.verdict.kind == VerdictKind::NotScanned || blob.verdict.signatures != verdict.signatures;
-    if looked && news {
-        diesel::update(blobs::table.find(id))
-            .set((
-                blobs::verdict.eq(rows::verdict_name(verdict.kind)),
-                blobs::engine.eq(&verdict.engine),
-                blobs::signatures.eq(&verdict.signatures),
-                blobs::scanned_at.eq(verdict.at.0),
-            ))
-            .execute(conn)
-            .await?;
-        blob.verdict = verdict;
-    }
-    Ok(Some(blob))
-}
-
-/// From here on the intent can only end: a commit that is under way is waited for, a later one is refused.
-pub(super) async fn fence(conn: &mut Conn, intent: Intent) -> Result<(), StoreError> {
-    diesel::update(uploads::table.filter(uploads::id.eq(intent.id)).filter(uploads::state.eq(RUNNING)))
-        .set(uploads::state.eq(FENCED))
-        .execute(conn)
-        .await?;
-    Ok(())
 }
 
 /// Deletes the row unless it became a file: a commit that is under way is waited for.
@@ -326,54 +287,14 @@ pub(super) async fn trim_request_ids(conn: &mut Conn, now: Time) -> Result<u64, 
     Ok(gone as u64)
 }
 
-pub(in super::super) async fn find_blob(
-    conn: &mut Conn,
-    sha256: Sha256,
-    size: u64,
-) -> Result<Option<Blob>, StoreError> {
-    let usable = blobs::state
-        .eq(rows::blob_state_name(BlobState::Active))
-        .and(blobs::verdict.eq(rows::verdict_name(VerdictKind::Clean)));
-    let row: Option<BlobRow> = blobs::table
-        .filter(blobs::sha256.eq(sha256.0.as_slice()))
-        .filter(blobs::size.eq(i64::try_from(size).unwrap_or(i64::MAX)))
-        .order((usable.desc(), blobs::scanned_at.desc(), blobs::id.desc()))
-        .select(BlobRow::as_select())
-        .first(conn)
-        .await
-        .optional()?;
-    row.map(Blob::try_from).transpose()
-}
-
-/// A commit of the same bytes is waited for and its blob hit, or it finds what was found.
-pub(super) async fn quarantine(
-    conn: &mut Conn,
-    sha256: Sha256,
-    verdict: Verdict,
-    signature: String,
-) -> Result<u64, StoreError> {
-    change_content(conn, &sha256).await?;
-    let active = blobs::table
-        .filter(blobs::sha256.eq(sha256.0.as_slice()))
-        .filter(blobs::state.eq(rows::blob_state_name(BlobState::Active)));
-    let hit = diesel::update(active)
-        .set((
-            blobs::state.eq(rows::blob_state_name(BlobState::Quarantined)),
-            blobs::verdict.eq(rows::verdict_name(verdict.kind)),
-            blobs::engine.eq(&verdict.engine),
-            blobs::signatures.eq(&verdict.signatures),
-            blobs::scanned_at.eq(verdict.at.0),
-            blobs::signature.eq(&signature),
-        ))
-        .execute(conn)
-        .await?;
-    for _ in 0..hit {
-        let event = Event::new(EventKind::BlobQuarantined, Actor::SYSTEM).detail(signature.clone());
-        events::write(conn, &event, verdict.at).await?;
-    }
-    Ok(hit as u64)
-}
-
-pub(in super::super) async fn is_key_published(conn: &mut Conn, key: BlobKey) -> Result<bool, StoreError> {
-    Ok(diesel::select(exists(blobs::table.filter(blobs::key.eq(key.0.as_slice())))).get_result(conn).await?)
+/// From here on the intent can only end: a commit that is under way is waited for, and its blob seen; a later one is
+/// refused.
+///
+/// On SQLite a COMMIT that failed may have left its pages in the log, whole: they count again after a kill, unless another
+/// transaction has written over them. That is this one. An intent that is fenced already has been written to since its
+/// commit could have been.
+pub(in super::super) async fn fence(conn: &mut Conn, intent: Intent) -> Result<bool, StoreError> {
+    let running = uploads::table.filter(uploads::id.eq(intent.id)).filter(uploads::state.eq(RUNNING));
+    diesel::update(running).set(uploads::state.eq(FENCED)).execute(conn).await?;
+    Ok(diesel::select(exists(blobs::table.filter(blobs::key.eq(intent.key.0.as_slice())))).get_result(conn).await?)
 }

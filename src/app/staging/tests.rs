@@ -52,6 +52,10 @@ impl Spooled for Sealed {
     fn sync(&self) -> std::io::Result<()> {
         Ok(())
     }
+
+    fn is_synced(&self) -> bool {
+        true
+    }
 }
 
 /// Plays its parts, each after its pause; then hangs.
@@ -95,10 +99,27 @@ async fn the_bytes_arrive_in_order_counted_and_hashed() {
     parts.push((0, commit()));
     let end = staging.receive(&mut script(parts), 3_000_000, &Limits::default()).await.expect("received");
     assert!(matches!(end, End::Commit { .. }));
-    let whole = staging.finish().await.expect("whole");
-    assert_eq!((whole.size, whole.spooled.size()), (3_000_000, 3_000_000));
+    let (whole, looked) = staging.finish(|spooled| Ok(spooled.size())).await.expect("whole");
+    assert_eq!((whole.size, looked), (3_000_000, 3_000_000));
     assert_eq!(whole.sha256, Sha256(sha2::Sha256::digest(&sent).into()));
     assert_eq!(*memory.bytes.lock().expect("not poisoned"), sent);
+}
+
+#[tokio::test]
+async fn few_bytes_are_hashed_before_they_are_written_and_once() {
+    for (chunks, few) in [(vec![5, 7], true), (vec![FEW_BYTES], true), (vec![FEW_BYTES, 1], false)] {
+        let memory = Memory::default();
+        let mut staging = Staging::new(Box::new(memory.clone()));
+        let sent = vec![7; chunks.iter().sum()];
+        let parts = chunks.into_iter().map(|len| (0, chunk(len))).chain([(0, commit())]);
+        staging.receive(&mut script(parts), 1 << 20, &Limits::default()).await.expect("received");
+        let expected = Sha256(sha2::Sha256::digest(&sent).into());
+        assert_eq!(staging.digest_of_few(), few.then_some(expected));
+        assert!(memory.bytes.lock().expect("not poisoned").is_empty());
+        let (whole, ()) = staging.finish(|_| Ok(())).await.expect("whole");
+        assert_eq!((whole.sha256, whole.size), (expected, sent.len() as u64));
+        assert_eq!(*memory.bytes.lock().expect("not poisoned"), sent);
+    }
 }
 
 #[tokio::test]
@@ -126,11 +147,11 @@ async fn a_full_disk_ends_the_upload_and_the_staging_stays_broken() {
     let mut staging = Staging::new(Box::new(memory));
     let received = staging.receive(&mut script([(0, chunk(10)), (0, commit())]), 100, &Limits::default()).await;
     let error = match received {
-        Ok(_) => staging.finish().await.err().expect("no room"),
+        Ok(_) => staging.finish(|_| Ok(())).await.err().expect("no room"),
         Err(error) => error,
     };
     assert_eq!(error.reason(), Some(Reason::NoSpace));
-    assert!(staging.finish().await.is_err());
+    assert!(staging.finish(|_| Ok(())).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,6 +19,19 @@ use crate::{
 /// Most ids in one filter.
 const MAX_FILTER_IDS: usize = 100;
 
+/// What whoever holds a link is told: what it takes to serve the file, and nothing of people, chats or verdicts.
+fn file_by_link(view: &FileView) -> pb::File {
+    let FileView { file, blob, chats: _, chats_truncated: _ } = view;
+    pb::File {
+        file_id: file.id.to_string(),
+        display_name: file.display_name.to_string(),
+        media_type: file.media_type.clone(),
+        size_bytes: count(blob.size),
+        sha256: blob.sha256.to_string(),
+        ..pb::File::default()
+    }
+}
+
 /// A row for a caller.
 pub fn file(view: FileView, caller: &Caller) -> pb::File {
     let home = view
@@ -26,22 +39,11 @@ pub fn file(view: FileView, caller: &Caller) -> pb::File {
         .home_chat
         .clone()
         .filter(|home| view.chats.iter().any(|chat| chat.id == *home) || caller.may_access(home, None));
-    with_chats(view, |chats, file| {
-        file.home_chat_id = home.map(|id| id.to_string()).unwrap_or_default();
-        file.chat_ids = chats.into_iter().map(|chat| chat.id.to_string()).collect();
-        file.chat_ids.sort_unstable();
-    })
-}
-
-/// A row for whoever holds a link: no chats.
-fn file_by_link(view: FileView) -> pb::File {
-    with_chats(view, |_, file| file.chat_ids_truncated = false)
-}
-
-fn with_chats(view: FileView, set_chats: impl FnOnce(Vec<domain::Chat>, &mut pb::File)) -> pb::File {
+    let mut chat_ids: Vec<_> = view.chats.iter().map(|chat| chat.id.to_string()).collect();
+    chat_ids.sort_unstable();
     let etag = view.file.etag();
     let message_code = view.file.message_code().to_string();
-    let FileView { file, blob, chats, chats_truncated } = view;
+    let FileView { file, blob, chats: _, chats_truncated } = view;
     let domain::File {
         id,
         number: _,
@@ -60,7 +62,7 @@ fn with_chats(view: FileView, set_chats: impl FnOnce(Vec<domain::Chat>, &mut pb:
         deleted_at: _,
     } = file;
     let domain::Blob { id: _, key: _, sha256, size, state: _, verdict } = blob;
-    let mut file = pb::File {
+    pb::File {
         file_id: id.to_string(),
         display_name: display_name.to_string(),
         extension: extension.to_string(),
@@ -69,8 +71,8 @@ fn with_chats(view: FileView, set_chats: impl FnOnce(Vec<domain::Chat>, &mut pb:
         sha256: sha256.to_string(),
         uploaded_sha256: uploaded_sha256.to_string(),
         uploader: Some(person(&uploader)),
-        home_chat_id: String::new(),
-        chat_ids: Vec::new(),
+        home_chat_id: home.map(|id| id.to_string()).unwrap_or_default(),
+        chat_ids,
         persistent,
         width: pixels.and_then(|(width, _)| width.try_into().ok()),
         height: pixels.and_then(|(_, height)| height.try_into().ok()),
@@ -85,9 +87,7 @@ fn with_chats(view: FileView, set_chats: impl FnOnce(Vec<domain::Chat>, &mut pb:
         message_code,
         etag,
         chat_ids_truncated: chats_truncated,
-    };
-    set_chats(chats, &mut file);
-    file
+    }
 }
 
 fn person(person: &Person) -> pb::Caller {
@@ -270,7 +270,8 @@ pub fn page(page: FilePage, caller: &Caller) -> pb::ListFilesResponse {
     pb::ListFilesResponse {
         files: rows.into_iter().map(|view| file(view, caller)).collect(),
         next_page_token: next_token,
-        total: total.map(count),
+        total: total.map(|total| count(total.files)),
+        total_is_lower_bound: total.is_some_and(|total| total.is_lower_bound),
     }
 }
 
@@ -328,14 +329,14 @@ pub fn wanted(request: pb::DownloadFileRequest, identity: &Identity) -> Result<W
     Ok(Wanted { by, offset: bytes(offset)?, limit: bytes(limit)?, inline })
 }
 
-/// The first message of a download. `caller` is who asked by id; a link shows no chats.
+/// The first message of a download. `caller` is who asked by id; a link's holder is told less.
 pub fn download_header(download: &Download, caller: Option<&Caller>) -> pb::DownloadHeader {
-    let view = download.view.clone();
+    let view = &download.view;
     let name = view.file.display_name.to_string();
     let served = media_type::served_as(view.file.extension.as_str());
     let total_bytes = count(view.blob.size);
     let file = match caller {
-        Some(caller) if !download.by_link => file(view, caller),
+        Some(caller) if !download.by_link => file(view.clone(), caller),
         Some(_) | None => file_by_link(view),
     };
     pb::DownloadHeader {

@@ -45,6 +45,21 @@ fn hs256(claims: &Value) -> String {
     signed(&Header::new(Algorithm::HS256), claims, SECRET)
 }
 
+#[test]
+fn a_token_believed_before_is_believed_until_it_ends_and_by_its_own_keys_alone() {
+    let (keys, token) = (one_key(), hs256(&good()));
+    let first = read(&keys, &token).expect("believed");
+    assert_eq!(read(&keys, &token).expect("again"), first);
+    let at = |secs| keys.caller(&token, Time::from_secs(NOW + secs)).is_ok();
+    assert!(at(60 + LEEWAY_SECS - 1) && !at(60 + LEEWAY_SECS) && !at(-24 * 3600) && at(0));
+    let others = KeySet::new(vec![key(None, KeyAlgorithm::HS256, OTHER)], MAX_TTL).expect("a good key");
+    assert!(read(&others, &token).is_err());
+    let mut forged = token.into_bytes();
+    let last = forged.len() - 2;
+    forged[last] = if forged[last] == b'A' { b'B' } else { b'A' };
+    assert!(read(&keys, &String::from_utf8(forged).expect("ascii")).is_err());
+}
+
 fn read(keys: &KeySet, token: &str) -> Result<Caller, Refusal> {
     keys.caller(token, Time::from_secs(NOW))
 }

@@ -8,10 +8,21 @@ use std::{
 
 use diesel::{Connection as _, QueryableByName, RunQueryDsl as _, sql_query, sql_types, sqlite::SqliteConnection};
 
-use super::{Node, postgres::cluster, samples};
+use super::{Bucket, Node, postgres::cluster, samples};
 
 /// How long the server may take to tidy up.
 pub const TIDY: Duration = Duration::from_secs(10);
+
+/// Something in the store.
+#[derive(Debug)]
+pub struct Stored {
+    /// Its name there: the key.
+    pub name: String,
+    /// Its bytes.
+    pub size: u64,
+    /// Its file, if it is one.
+    path: Option<PathBuf>,
+}
 
 #[derive(QueryableByName)]
 struct Number {
@@ -27,7 +38,7 @@ struct Text {
 
 impl Node {
     /// The database's file: the one in the data folder that begins as SQLite's do.
-    fn database(&self) -> PathBuf {
+    pub fn database(&self) -> PathBuf {
         let mut found = fs::read_dir(self.data()).expect("the data folder").flatten().map(|e| e.path());
         found
             .find(|p| fs::read(p).is_ok_and(|bytes| bytes.starts_with(b"SQLite format 3\0")))
@@ -76,8 +87,27 @@ impl Node {
     }
 
     /// Everything that lies in the store.
-    pub fn stored(&self) -> Vec<PathBuf> {
-        files_in(&self.data().join("blobs"))
+    pub fn stored(&self) -> Vec<Stored> {
+        if let Some(bucket) = self.bucket() {
+            return bucket.objects().into_iter().map(|(name, size)| Stored { name, size, path: None }).collect();
+        }
+        let files = files_in(&self.data().join("blobs")).into_iter();
+        files
+            .map(|path| Stored {
+                name: path.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned(),
+                size: fs::metadata(&path).map_or(0, |m| m.len()),
+                path: Some(path),
+            })
+            .collect()
+    }
+
+    /// The bytes of something in the store.
+    pub fn stored_bytes(&self, stored: &Stored) -> Vec<u8> {
+        match (&stored.path, self.bucket()) {
+            (Some(path), _) => fs::read(path).unwrap_or_default(),
+            (None, Some(bucket)) => bucket.read(&stored.name),
+            (None, None) => panic!("{stored:?} lies nowhere"),
+        }
     }
 
     /// Everything that a server left for which nothing is under way, and which took no file.
@@ -105,13 +135,14 @@ impl Node {
             left.push(format!("{running} rows of uploads under way"));
         }
         let mut rows = self.texts("SELECT lower(hex(key)) AS t FROM blobs");
-        for path in self.stored() {
-            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
+        for Stored { name, .. } in self.stored() {
             match rows.iter().position(|row| *row == name) {
                 Some(at) => drop(rows.swap_remove(at)),
-                None => left.push(format!("bytes without a row: {}", path.display())),
+                None => left.push(format!("bytes without a row: {name}")),
             }
         }
+        let open = self.bucket().map(Bucket::multiparts).unwrap_or_default();
+        left.extend(open.into_iter().map(|key| format!("an upload in parts: {key}")));
         left.extend(rows.into_iter().map(|row| format!("a row without bytes: {row}")));
         left
     }
@@ -145,12 +176,16 @@ impl Node {
         .into_iter()
         .flatten()
         .collect();
-        let spooled = self.spooled().into_iter().map(|path| (path, true));
-        let stored = self.stored().into_iter().map(|path| (path, false));
-        for (path, may_be_a_part) in spooled.chain(stored) {
+        for path in self.spooled() {
             let found = fs::read(&path).unwrap_or_default();
-            if !found.is_empty() && (bytes == found || may_be_a_part && bytes.starts_with(&found)) {
+            if !found.is_empty() && bytes.starts_with(&found) {
                 left.push(format!("{} of its bytes: {}", found.len(), path.display()));
+            }
+        }
+        let as_long = |stored: &Stored| stored.size == bytes.len() as u64 && stored.size > 0;
+        for stored in self.stored().into_iter().filter(as_long) {
+            if self.stored_bytes(&stored) == bytes {
+                left.push(format!("all of its bytes in the store: {}", stored.name));
             }
         }
         left

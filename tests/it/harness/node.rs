@@ -1,6 +1,7 @@
 //! A server of the tests: the real binary on a folder of its own, with a clamd of its own on the test signatures.
 //!
-//! Most tests take the [`shared`] one and a chat of their own; those that kill, stop or reconfigure start one.
+//! Most tests take the [`shared`] one and a chat of their own; those that kill, stop or reconfigure start one. Not here:
+//! what a server is started with (`setup.rs`).
 
 use std::{
     fmt::Write as _,
@@ -15,83 +16,17 @@ use std::{
 
 use tokio::{sync::OnceCell, time::sleep};
 
-use super::{callers::SECRET, postgres::cluster, process};
+use super::{
+    Bucket,
+    callers::SECRET,
+    orphan,
+    postgres::cluster,
+    process,
+    setup::{Blobs, Database, Setup},
+};
 
 /// How long a server may take to be ready. It starts in a second; the machine may be busy.
 const READY: Duration = Duration::from_secs(60);
-
-/// How a server is to be started.
-#[derive(Debug, Clone)]
-pub struct Setup {
-    config: Vec<String>,
-    wrapper: Vec<String>,
-    fault: Option<String>,
-    wait_for_scanner: bool,
-    database: Database,
-}
-
-/// Which database a server has.
-#[derive(Debug, Clone)]
-enum Database {
-    Sqlite,
-    /// A database of its own on the tests' PostgreSQL, made with the server.
-    NewPostgres,
-    /// This one, which others may share, at this URL.
-    Postgres(String, String),
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        let database = match std::env::var("LHFILE_TEST_PAIR").as_deref() {
-            Err(_) | Ok("sqlite+disk") => Database::Sqlite,
-            Ok("postgres+disk") => Database::NewPostgres,
-            Ok(other) => panic!("LHFILE_TEST_PAIR = {other:?}: sqlite+disk or postgres+disk"),
-        };
-        Self { config: Vec::new(), wrapper: Vec::new(), fault: None, wait_for_scanner: true, database }
-    }
-}
-
-impl Setup {
-    /// A managed clamd, the database that `LHFILE_TEST_PAIR` names, everything else by default.
-    pub fn new() -> Self {
-        Self::default()
-    }
-    /// On a PostgreSQL database of its own, whatever the pair.
-    pub fn on_postgres(mut self) -> Self {
-        self.database = Database::NewPostgres;
-        self
-    }
-    /// On this PostgreSQL database, reached at this URL.
-    pub fn on_database(mut self, name: &str, url: &str) -> Self {
-        self.database = Database::Postgres(name.to_owned(), url.to_owned());
-        self
-    }
-    /// One line of the configuration, with a dotted key: `limits.uploads_per_visitor = 3`.
-    pub fn config(mut self, line: impl Into<String>) -> Self {
-        self.config.push(line.into());
-        self
-    }
-    /// Until the next restart: an upload that reaches this point stops there for ever.
-    pub fn stops_at(mut self, point: &str) -> Self {
-        self.fault = Some(point.to_owned());
-        self
-    }
-    /// Runs it under another program, as `strace -f -o FILE`.
-    pub fn under(mut self, wrapper: &[&str]) -> Self {
-        self.wrapper = wrapper.iter().map(|w| (*w).to_owned()).collect();
-        self
-    }
-    /// Ready is ready without a scanner.
-    pub fn without_scanner(mut self) -> Self {
-        self.wait_for_scanner = false;
-        self
-    }
-    /// An external clamd at this address, as `unix:/…` or `tcp:HOST:PORT`.
-    pub fn external(self, address: &str) -> Self {
-        let address = format!("scanner.address = {address:?}");
-        self.config("scanner.mode = \"external\"").config(address).config("scanner.limits.threads = 4")
-    }
-}
 
 /// A running server.
 #[derive(Debug)]
@@ -101,6 +36,7 @@ pub struct Node {
     address: SocketAddr,
     metrics: SocketAddr,
     child: Option<Child>,
+    bucket: Option<Bucket>,
 }
 
 /// The server that most tests share. It ends with the process of the tests.
@@ -112,15 +48,69 @@ pub async fn shared() -> &'static Node {
 impl Node {
     /// Starts one and waits until it serves.
     pub async fn start(setup: Setup) -> Self {
-        let folder = new_folder();
-        let mut setup = setup;
-        if let Database::NewPostgres = setup.database {
-            let name = new_database();
-            setup.database = Database::Postgres(name.clone(), cluster().url(&name));
-        }
-        let mut node = Self { setup, folder, address: free_port(), metrics: free_port(), child: None };
+        let mut node = Self::new(setup);
         node.launch().await;
         node
+    }
+
+    fn new(mut setup: Setup) -> Self {
+        setup.database = setup.database.made();
+        let bucket = match &setup.blobs {
+            Blobs::Disk => None,
+            Blobs::NewBucket => Some(Bucket::new()),
+            Blobs::Bucket(bucket, _) => Some(bucket.clone()),
+        };
+        if let Some(bucket) = &bucket {
+            let at = if let Blobs::Bucket(_, at) = setup.blobs { at } else { bucket.address() };
+            setup.config.extend(bucket.config(at));
+        }
+        let folder = new_folder();
+        if let Some(size) = &setup.disk {
+            mount(&folder.join("data"), size);
+        }
+        Self { setup, folder, address: free_port(), metrics: free_port(), child: None, bucket }
+    }
+
+    /// Starts one that comes to the point of `stops_at` before it serves, and kills it there.
+    pub async fn killed_at_start(setup: Setup) -> Self {
+        let point = setup.fault.clone().expect("it is to stop somewhere");
+        let mut node = Self::new(setup);
+        node.start_again_to_be_killed_at(&point).await;
+        node
+    }
+
+    /// Starts it again after its end and kills it where it comes to this point, before it serves.
+    pub async fn start_again_to_be_killed_at(&mut self, point: &str) {
+        assert!(self.child.is_none(), "it runs");
+        let _ = fs::remove_file(self.marker());
+        self.setup.fault = Some(point.to_owned());
+        self.write_config();
+        self.spawn();
+        self.wait_for_fault().await;
+        self.kill9();
+    }
+
+    /// From the next start on it looks for its files there, spoken to at this address.
+    pub fn move_to(&mut self, bucket: &Bucket, at: SocketAddr) {
+        self.setup.config.retain(|line| !line.starts_with("blob_url") && !line.starts_with("s3."));
+        self.setup.config.extend(bucket.config(at));
+    }
+
+    /// Starts it again after its end; it must end by itself. What it said.
+    pub async fn refuses_to_start(&mut self) -> String {
+        assert!(self.child.is_none(), "it runs");
+        self.setup.fault = None;
+        let before = self.log().len();
+        self.write_config();
+        self.spawn();
+        assert!(!self.wait_until_ready().await, "it started all the same");
+        self.child = None;
+        self.log().split_off(before)
+    }
+
+    /// The bucket that it keeps its files in, if it does.
+    pub fn bucket(&self) -> Option<&Bucket> {
+        self.bucket.as_ref()
     }
 
     async fn launch(&mut self) {
@@ -235,8 +225,7 @@ impl Node {
 
     /// The process of its clamd, as the data folder tells.
     pub fn clamd_pid(&self) -> Option<u32> {
-        let record: serde_json::Value = serde_json::from_slice(&fs::read(self.data().join("clamd.json")).ok()?).ok()?;
-        record["child"]["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok())
+        orphan::record(&self.data())?["child"]["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok())
     }
 
     /// Waits until an upload has come to the point of `stops_at`.
@@ -317,10 +306,11 @@ impl Drop for Node {
             if !process::wait_for_end(&mut child, Duration::from_secs(5)) {
                 let _ = child.kill();
                 let _ = child.wait();
-                if let Some(clamd) = self.clamd_pid() {
-                    let _ = Command::new("kill").args(["-9", &clamd.to_string()]).status();
-                }
             }
+        }
+        orphan::end(&self.data());
+        if self.setup.disk.is_some() {
+            let _ = Command::new("umount").arg("--lazy").arg(self.data()).status();
         }
         if !std::thread::panicking() {
             let _ = fs::remove_dir_all(&self.folder);
@@ -338,6 +328,13 @@ pub fn new_database() -> String {
     let hex = "CREATE FUNCTION hex(bytea) RETURNS text LANGUAGE sql IMMUTABLE RETURN encode($1, 'hex')";
     cluster().psql(&name, hex);
     name
+}
+
+fn mount(folder: &Path, size: &str) {
+    fs::create_dir(folder).expect("our own folder");
+    let mount =
+        Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(folder).status();
+    assert!(mount.is_ok_and(|status| status.success()), "this test needs the right to mount a tmpfs");
 }
 
 /// A port that is free now.
@@ -363,6 +360,7 @@ fn remove_leftovers(parent: &Path) {
         let name = entry.file_name();
         let pid = name.to_str().and_then(|n| n.strip_prefix("it-")?.split('-').next());
         if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            orphan::end(&entry.path().join("data"));
             let _ = fs::remove_dir_all(entry.path());
         }
     }

@@ -65,15 +65,28 @@ pub fn peak_memory(pid: u32) -> u64 {
     line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number") * 1024
 }
 
+fn all() -> impl Iterator<Item = u32> {
+    let all = std::fs::read_dir("/proc").expect("Linux");
+    all.filter_map(|e| e.ok()?.file_name().to_str()?.parse::<u32>().ok())
+}
+
+/// Processes that were started with this argument.
+pub fn with_argument(argument: &str) -> Vec<u32> {
+    let has = |pid: &u32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|b| *b == 0).skip(1).any(|word| word == argument.as_bytes())
+    };
+    all().filter(has).collect()
+}
+
 /// Children of a process whose command is `name`.
 pub fn children(of: u32, name: &str) -> Vec<u32> {
-    let all = std::fs::read_dir("/proc").expect("Linux");
-    let pids = all.filter_map(|e| e.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|pid| {
-        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-        let Some((head, tail)) = stat.rsplit_once(") ") else { return false };
-        let parent = tail.split_whitespace().nth(1).and_then(|p| p.parse::<u32>().ok());
-        parent == Some(of) && head.ends_with(&format!("({name}"))
-    })
-    .collect()
+    all()
+        .filter(|pid| {
+            let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+            let Some((head, tail)) = stat.rsplit_once(") ") else { return false };
+            let parent = tail.split_whitespace().nth(1).and_then(|p| p.parse::<u32>().ok());
+            parent == Some(of) && head.ends_with(&format!("({name}"))
+        })
+        .collect()
 }

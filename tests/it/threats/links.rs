@@ -42,27 +42,30 @@ async fn forged_and_put_together_links_are_dead() {
         changed[at] ^= 1;
         dead(node.download_link(&encode(&changed)).await, &format!("bit of byte {at}"));
     }
-    let mac = 32;
-    let (payload, tag) = bytes.split_at(bytes.len() - mac);
-    let (other_payload, other_tag) = others.split_at(others.len() - mac);
+    // A nonce of 12 bytes, the cipher text, a tag of 16.
+    let (payload, tag) = bytes.split_at(bytes.len() - 16);
+    let (other_payload, other_tag) = others.split_at(others.len() - 16);
     // The file's id is the first field: 2 bytes of length, 16 of id.
-    let swapped = [&other_payload[..18], &payload[18..], tag].concat();
+    let swapped = [&payload[..12], &other_payload[12..30], &payload[30..], tag].concat();
+    let renumbered = [&other_payload[..12], &bytes[12..]].concat();
     // Fields run together: a length moved by one, the byte given to the next field.
     let mut moved = bytes.clone();
-    moved[1] -= 1;
+    moved[13] = moved[13].wrapping_sub(1);
     let page = ListFilesRequest { page_size: 1, ..Default::default() };
     let page = node.files().list_files(request(&Service::all(), page)).await.expect("the backend may").into_inner();
     for (what, link) in [
         ("the other's payload", encode(&[other_payload, tag].concat())),
         ("the other's tag", encode(&[payload, other_tag].concat())),
         ("the other's file in my link", encode(&swapped)),
+        ("the other's nonce", encode(&renumbered)),
         ("a length moved", encode(&moved)),
         ("something appended", encode(&[&bytes[..], b"x"].concat())),
         ("something before", encode(&[b"x", &bytes[..]].concat())),
         ("a byte less", encode(&bytes[..bytes.len() - 1])),
         ("no tag", encode(payload)),
         ("a tag alone", encode(tag)),
-        ("a tag of zeros", encode(&[payload, &[0; 32]].concat())),
+        ("a tag of zeros", encode(&[payload, &[0; 16]].concat())),
+        ("nothing but a nonce and a tag", encode(&[&bytes[..12], tag].concat())),
         ("padding", format!("{good}=")),
         ("a line break", format!("{good}\n")),
         ("another alphabet", format!("{}+", &good[..good.len() - 1])),
@@ -138,8 +141,14 @@ async fn a_link_gives_no_more_than_its_file_and_tells_nothing_of_chats() {
     let file = node.upload("a.pdf", samples::sample("pdf")).to_chat(&chat).passes_by(&Visitor::of_chat(&chat)).await;
     let link = node.link(&file.file_id, &Visitor::of_chat(&chat)).await.expect("its own");
     let told = node.download_link(&link).await.expect("good").header.file.expect("the file");
-    assert_eq!((told.home_chat_id.as_str(), told.chat_ids.len(), told.chat_ids_truncated), ("", 0, false));
-    assert_eq!(told.file_id, file.file_id);
+    // What serving needs, and nothing of chats, uploader, verdict or code.
+    let pb::File { file_id, display_name, media_type, size_bytes, sha256, .. } = file.clone();
+    assert_eq!(told, pb::File { file_id, display_name, media_type, size_bytes, sha256, ..pb::File::default() });
+    // Nor does the link itself tell anything, whatever it is decoded by.
+    let sealed = BASE64URL_NOPAD.decode(link.as_bytes()).expect("base64url");
+    for secret in ["visitor", chat.as_str(), file.file_id.as_str()] {
+        assert!(!link.contains(secret) && !sealed.windows(secret.len()).any(|part| part == secret.as_bytes()));
+    }
     // A credential that does not hold is not covered by a link that does.
     let by = Some(download_file_request::By::Link(link.clone()));
     let mut bad = Request::new(pb::DownloadFileRequest { by, ..Default::default() });

@@ -108,11 +108,12 @@ async fn answer_to(act: Act, n: usize) -> Result<ScanReply, ScanError> {
     scan(&fake.address, bytes(n), Duration::from_secs(10)).await
 }
 
-fn text_of(answer: Result<ScanReply, ScanError>) -> String {
-    match answer {
-        Err(ScanError::Down(e)) => e.to_string(),
-        other => panic!("{other:?} instead of Down"),
-    }
+fn assert_down(answer: Result<ScanReply, ScanError>) {
+    assert!(matches!(answer, Err(ScanError::Down(_))), "{answer:?}");
+}
+
+fn assert_no_verdict(answer: Result<ScanReply, ScanError>) {
+    assert!(matches!(answer, Err(ScanError::NoVerdict(_))), "{answer:?}");
 }
 
 #[tokio::test]
@@ -134,7 +135,8 @@ async fn clean_is_exactly_one_answer() {
         b"UNKNOWN COMMAND\0",
         b"stream: Can't allocate memory ERROR\0",
     ] {
-        text_of(answer_to(Act::Answer(lie), 10).await);
+        // Of this file only: whether the scanner is down is another question, which PING and the canaries answer.
+        assert_no_verdict(answer_to(Act::Answer(lie), 10).await);
     }
 }
 
@@ -173,7 +175,7 @@ async fn every_byte_is_sent_once_and_in_order() {
 async fn the_answer_is_read_after_a_failed_write() {
     let reply = answer_to(Act::CloseAfter(100, b"INSTREAM size limit exceeded. ERROR\0"), 50 << 20).await;
     assert_eq!(reply.expect("an answer"), ScanReply::Unscannable { cause: "StreamMaxLength".to_owned() });
-    text_of(answer_to(Act::CloseAfter(100, b""), 50 << 20).await);
+    assert_no_verdict(answer_to(Act::CloseAfter(100, b""), 50 << 20).await);
 }
 
 #[tokio::test]
@@ -199,7 +201,7 @@ async fn deadline_passed_is_too_long_only_while_ping_answers() {
         assert!(matches!(answer, Err(ScanError::TooLong(d)) if d == deadline), "{answer:?}");
         let dead = fake(act, false);
         let started = Instant::now();
-        text_of(scan(&dead.address, bytes(5 << 20), deadline).await);
+        assert_down(scan(&dead.address, bytes(5 << 20), deadline).await);
         assert!(started.elapsed() < deadline + COMMAND_TIMEOUT + Duration::from_secs(1));
     }
 }
@@ -208,9 +210,9 @@ async fn deadline_passed_is_too_long_only_while_ping_answers() {
 async fn nobody_there_is_down_at_once() {
     let started = Instant::now();
     let absent = ClamdAddress::Unix("/tmp/lhfile-no-such-socket".into());
-    text_of(scan(&absent, bytes(1), Duration::from_secs(30)).await);
+    assert_down(scan(&absent, bytes(1), Duration::from_secs(30)).await);
     let refused = ClamdAddress::Tcp("127.0.0.1:1".to_owned());
-    text_of(scan(&refused, bytes(1), Duration::from_secs(30)).await);
+    assert_down(scan(&refused, bytes(1), Duration::from_secs(30)).await);
     assert!(started.elapsed() < Duration::from_secs(2));
 }
 
@@ -228,7 +230,7 @@ async fn a_full_queue_of_connections_is_down_at_once() {
         assert!(waiting.len() < 100_000, "the queue has no end");
     }
     let started = Instant::now();
-    text_of(scan(&ClamdAddress::Unix(path), bytes(1), Duration::from_secs(30)).await);
+    assert_down(scan(&ClamdAddress::Unix(path), bytes(1), Duration::from_secs(30)).await);
     assert!(started.elapsed() < CONNECT_TIMEOUT + Duration::from_secs(1));
 }
 

@@ -147,7 +147,8 @@ impl Scanner for ManagedClamd {
             let left = until.saturating_duration_since(Instant::now());
             match clamd::scan(&self.address, Arc::clone(&source), left).await {
                 // Cut off by our own restart: once more, in the time that is left.
-                Err(ScanError::Down(_)) if self.status.borrow().planned_restarts != before => {}
+                Err(ScanError::Down(_) | ScanError::NoVerdict(_))
+                    if self.status.borrow().planned_restarts != before => {}
                 // Its time went by while clamd started: that tells nothing of the file.
                 Err(ScanError::TooLong(_)) if left + STARTING_UNSEEN < deadline => {
                     return Err(down("it was starting, and the time left was too short for the scan"));

@@ -187,11 +187,12 @@ impl<'q> Plan<'q> {
         s
     }
 
-    /// How many there are in all.
-    pub(in super::super) fn total(&self) -> Statement {
+    /// How many there are, up to a place.
+    pub(in super::super) fn total(&self, until: Option<Place>) -> Statement {
         let mut s = Statement::new("SELECT COUNT(*) AS total FROM ");
         s.sql(&self.table());
         self.joined(&mut s);
+        self.between(None, until, &mut s);
         s
     }
 

@@ -27,7 +27,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use super::on_postgres::Conn;
-use crate::ports::{Ids as _, Stop, StoreError, SystemIds};
+use crate::ports::{Begun, Committed, Ids as _, Intent, Stop, StoreError, SystemIds};
 
 mod connect;
 mod migrate;
@@ -147,9 +147,30 @@ impl Engine {
         self.write_once(body).await.map_err(Ended::told)
     }
 
+    /// Writes an intent: durable when it answers, as every commit here.
+    pub(super) async fn write_intent<F>(&self, body: F) -> Result<Begun, Stop>
+    where
+        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<Begun, Stop>> + Clone + Send + 'static,
+    {
+        self.write(body).await
+    }
+
+    /// An intent that was answered is durable already.
+    pub(super) async fn secure(&self, _intent: Intent) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Commits an upload, and asks what became of it if the answer is lost.
+    pub(super) async fn write_upload<F>(&self, body: F) -> Result<Committed, Stop>
+    where
+        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<Committed, Stop>> + Clone + Send + 'static,
+    {
+        self.settle(body).await
+    }
+
     /// As [`Engine::write`], for a body that may run again after it was committed, and then answers what it answered: it
     /// does so until it is known what became of it. Where even that takes too long, the answer says that it is unknown.
-    pub(super) async fn settle<F, T, E>(&self, body: F) -> Result<T, E>
+    async fn settle<F, T, E>(&self, body: F) -> Result<T, E>
     where
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, E>> + Clone + Send + 'static,
         T: Send + 'static,
@@ -166,7 +187,10 @@ impl Engine {
                 (Ended::Unknown(why), _) => why,
                 // A database that is not there says nothing of what became of the commit before.
                 (Ended::Undone(error), Some(before))
-                    if matches!(error.failed(), Some(StoreError::Unavailable(_) | StoreError::Conflict(_))) =>
+                    if matches!(
+                        error.failed(),
+                        Some(StoreError::Unavailable(_) | StoreError::NoSpace(_) | StoreError::Conflict(_))
+                    ) =>
                 {
                     before.clone()
                 }

@@ -8,8 +8,11 @@ use futures_util::future::join_all;
 
 use super::*;
 use crate::{
-    domain::{Event, EventKind, Reason, listing::FileQuery},
-    ports::{StoreError, UploadStore},
+    domain::{
+        Event, EventKind, Reason,
+        listing::{FileQuery, Total},
+    },
+    ports::{FileStore, StoreError, UploadStore},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -32,9 +35,10 @@ async fn a_refused_body_among_many_leaves_the_others_and_nothing_of_itself() {
         commits.push(commit);
     }
     let keys: Vec<_> = commits.iter().map(|c| c.intent.key).collect();
+    let none = |key| Intent { id: -2, key };
     let answers = join_all(commits.into_iter().map(|commit| w.store.commit_upload(commit))).await;
     for (i, answer) in answers.into_iter().enumerate() {
-        let published = w.store.is_key_published(keys[i]).await.expect("looks");
+        let published = w.store.fence_upload(none(keys[i])).await.expect("looks");
         match i {
             20 => assert_eq!(reason(answer), Reason::Fenced),
             40 => assert!(matches!(answer, Err(Stop::Failed(StoreError::Duplicate(_)))), "{answer:?}"),
@@ -70,6 +74,47 @@ async fn a_file_outlives_the_store_and_an_ended_store_is_unavailable() {
     panic!("closed in order, and the log is not folded in");
 }
 
+/// A second life on what a kill would leave now of the database in `dir`.
+fn killed(dir: &tempfile::TempDir) -> (SqliteStore, tempfile::TempDir) {
+    let copy = tempfile::tempdir().expect("a folder");
+    for name in ["lhfile.sqlite", "lhfile.sqlite-wal"] {
+        std::fs::copy(dir.path().join(name), copy.path().join(name)).expect("copied");
+    }
+    (open(&copy), copy)
+}
+
+#[tokio::test]
+async fn a_commit_that_failed_does_not_come_back_once_its_intent_is_fenced() {
+    use std::os::unix::fs::FileExt as _;
+    let w = world();
+    let caller = operator("17", &[], &[]);
+    let upload = Upload::to(Target::Library);
+    let intent = w.started(&caller, &upload).await;
+    let commit = w.commit(&caller, &upload, intent);
+    let file = FileRef::Id(commit.file_id);
+    let log = w.dir.path().join("lhfile.sqlite-wal");
+    let before = std::fs::read(&log).expect("a log");
+    // The pages that this very commit writes, made by another life on the same log.
+    let (twin, twins) = killed(&w.dir);
+    twin.commit_upload(commit).await.expect("commits");
+    let written = std::fs::read(twins.path().join("lhfile.sqlite-wal")).expect("a log");
+    assert!(written.starts_with(&before) && written.len() > before.len());
+    // They reached the log, and then its sync failed: the engine tells a failure and goes on before them.
+    let log = std::fs::OpenOptions::new().write(true).open(&log).expect("a log");
+    log.write_all_at(&written[before.len()..], before.len() as u64).expect("written");
+    assert_eq!(w.store.find_file(file, &caller).await.expect("looks"), None);
+    let (risen, _risen) = killed(&w.dir);
+    assert!(risen.find_file(file, &caller).await.expect("looks").is_some(), "this is what must not meet removed bytes");
+
+    assert!(!w.store.fence_upload(intent).await.expect("fences"), "its bytes may go");
+    let (dead, _dead) = killed(&w.dir);
+    assert_eq!(dead.find_file(file, &caller).await.expect("looks"), None);
+    assert!(!dead.fence_upload(intent).await.expect("looks"));
+    assert_eq!(dead.list_dead_uploads(Some("n1"), w.now(), 10).await.expect("lists"), [intent], "to be buried again");
+    let again = w.commit(&caller, &upload, intent);
+    assert_eq!(reason(w.store.commit_upload(again).await), Reason::Fenced);
+}
+
 #[tokio::test]
 async fn a_caller_that_goes_away_does_not_stop_its_write() {
     let w = world();
@@ -90,6 +135,44 @@ async fn a_panicking_body_fails_alone() {
     let failed: Result<(), StoreError> = store.engine.write(|_| Box::pin(async { panic!("a bug") })).await;
     assert!(matches!(failed, Err(StoreError::Refused(_))));
     store.record(Event::new(EventKind::ChatPut, Actor::SYSTEM), Time(1)).await.expect("the writer lives");
+}
+
+#[tokio::test]
+async fn a_full_disk_is_no_space_for_all_of_the_group_and_passes() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(&dir);
+    let most = async |pages: &'static str| {
+        let set: Result<(), StoreError> = store.engine.write(move |conn| execute(conn, pages)).await;
+        set.expect("sets");
+    };
+    let event = || Event::new(EventKind::ChatPut, Actor::SYSTEM).detail("x".repeat(3_000));
+    let write = || store.record(event(), Time(1));
+    write().await.expect("there is room");
+    // Fewer than there are: SQLite takes as many as there are.
+    most("PRAGMA max_page_count = 1").await;
+    let mut full = 0;
+    for _ in 0..20 {
+        for answer in join_all((0..8).map(|_| write())).await {
+            match answer {
+                Ok(()) => {}
+                Err(StoreError::NoSpace(_)) => full += 1,
+                Err(other) => panic!("{other:?} instead of NoSpace"),
+            }
+        }
+    }
+    assert!(full >= 19 * 8, "{full}");
+    let upload = store.quarantine(sha(0), verdict(VerdictKind::Infected, "1"), "Eicar").await;
+    assert_eq!(upload.expect("changes nothing, and needs no room"), 0);
+    most("PRAGMA max_page_count = 1000000").await;
+    write().await.expect("there is room again");
+}
+
+fn execute<'c>(
+    conn: &'c mut bodies::Conn,
+    sql: &'static str,
+) -> futures_util::future::BoxFuture<'c, Result<(), StoreError>> {
+    use diesel_async::SimpleAsyncConnection as _;
+    Box::pin(async move { Ok(conn.batch_execute(sql).await?) })
 }
 
 #[tokio::test]
@@ -142,5 +225,5 @@ async fn many_uploads_at_once_all_happen_once() {
     assert_eq!(w.events().len() as u64, pairs);
     let page =
         w.store.list_files(FileQuery { with_total: true, ..lists::query(1) }, &service(&["*"])).await.expect("lists");
-    assert_eq!(page.total, Some(pairs));
+    assert_eq!(page.total, Some(Total::exactly(pairs)));
 }

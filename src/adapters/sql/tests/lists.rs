@@ -2,8 +2,12 @@
 //!
 //! Not here: the world they are tried in (`super`) and the query plans (`plans.rs`).
 
-use super::*;
-use crate::domain::listing::{FileFilter, FileQuery, MAX_EXAMINED, Order};
+use super::{
+    bodies::listing::{count, plan::Plan},
+    explain::{body, explained},
+    *,
+};
+use crate::domain::listing::{FileFilter, FileQuery, MAX_EXAMINED, Order, Total};
 
 pub(super) fn query(limit: u32) -> FileQuery {
     FileQuery {
@@ -89,7 +93,7 @@ async fn every_filter_and_order_pages_through_exactly_what_matches() {
                 let query = FileQuery { filter: filter.clone(), order, limit, with_total: true, ..query(1) };
                 assert_eq!(tags(&w, query.clone()).await, expected, "{filter:?} {order:?} {limit}");
                 let page = w.store.list_files(query, &service(&["*"])).await.expect("lists");
-                assert_eq!(page.total, Some(expected.len() as u64), "{filter:?}");
+                assert_eq!(page.total, Some(Total::exactly(expected.len() as u64)), "{filter:?}");
             }
         }
     }
@@ -104,6 +108,36 @@ async fn every_filter_and_order_pages_through_exactly_what_matches() {
 }
 
 #[tokio::test]
+async fn a_total_is_exact_up_to_the_most_rows_examined_and_then_a_lower_bound() {
+    let (w, store) = explained().await;
+    nine(&w).await;
+    let total = async |filter: FileFilter, order, most| {
+        let query = FileQuery { filter, order, ..query(1) };
+        body(&store, move |conn| Box::pin(async move { count(conn, &Plan::new(&query), most).await })).await
+    };
+    let at_least = |files| Total { files, is_lower_bound: true };
+    let in_a = || FileFilter { chats: vec!["a".parse().expect("valid")], ..FileFilter::default() };
+    let reports = || FileFilter { name_contains: Some("report".into()), ..FileFilter::default() };
+    for (filter, most, expected) in [
+        (FileFilter::default(), 100, Total::exactly(9)),
+        (FileFilter::default(), 10, Total::exactly(9)),
+        (FileFilter::default(), 9, Total::exactly(9)),
+        (FileFilter::default(), 8, at_least(8)),
+        (FileFilter::default(), 1, at_least(1)),
+        // A filter that an index answers counts what it lets through.
+        (in_a(), 3, Total::exactly(3)),
+        (in_a(), 2, at_least(2)),
+        // Any other is told what was found among the rows examined: two of three names.
+        (reports(), 9, Total::exactly(6)),
+        (reports(), 6, at_least(4)),
+    ] {
+        for order in [Order::Newest, Order::Oldest, Order::Largest] {
+            assert_eq!(total(filter.clone(), order, most).await, expected, "{filter:?} {order:?} {most}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn deleted_and_quarantined_files_are_in_no_list_and_no_total() {
     let w = world();
     let views = nine(&w).await;
@@ -113,7 +147,7 @@ async fn deleted_and_quarantined_files_are_in_no_list_and_no_total() {
     let filter = FileFilter { chats: vec!["a".parse().expect("valid")], ..FileFilter::default() };
     let a = FileQuery { filter, with_total: true, ..query(2) };
     assert_eq!(tags(&w, a.clone()).await, [1]);
-    assert_eq!(w.store.list_files(a, &service(&["*"])).await.expect("lists").total, Some(1));
+    assert_eq!(w.store.list_files(a, &service(&["*"])).await.expect("lists").total, Some(Total::exactly(1)));
     assert_eq!(tags(&w, query(3)).await, [9, 8, 7, 6, 5, 4, 1]);
 }
 

@@ -52,6 +52,8 @@ mod explain;
 mod files;
 #[path = "lists.rs"]
 mod lists;
+#[path = "pairing.rs"]
+mod pairing;
 #[path = "plans.rs"]
 mod plans;
 #[path = "races.rs"]

@@ -157,6 +157,26 @@ async fn a_blob_found_infected_is_shared_by_nobody_who_comes_later() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hit_and_a_commit_of_the_same_bytes_under_another_key_leave_none_that_is_served() {
+    let w = world();
+    let caller = operator("17", &[], &[]);
+    for round in 0..ROUNDS {
+        let upload = Upload { tag: round, ..Upload::to(Target::Library) };
+        w.upload(&caller, &upload).await;
+        let intent = w.started(&caller, &upload).await;
+        let commit = w.commit(&caller, &upload, intent);
+        assert_eq!(commit.bytes, BytesAt::Published);
+        let later = Verdict { at: commit.verdict.at.plus_secs(1), ..verdict(VerdictKind::Infected, "9") };
+        let quarantine = w.store.quarantine(sha(round), later, "Eicar");
+        let (committed, hit) = join(w.store.commit_upload(commit), quarantine).await;
+        match (committed.expect("no failure"), hit.expect("quarantines")) {
+            (Committed::Ready(_), 2) | (Committed::HitSince, 1) => {}
+            (committed, hit) => panic!("{hit} were hit, and it is {committed:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_changes_of_settings_under_one_etag_one_applies() {
     let w = world();
     for version in 0..ROUNDS as i64 {

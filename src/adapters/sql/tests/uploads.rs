@@ -5,7 +5,7 @@
 use super::*;
 use crate::{
     domain::{Event, EventKind, Reason},
-    ports::{Before, REQUEST_ID_SECS},
+    ports::{Before, MultipartId, REQUEST_ID_SECS},
 };
 
 #[tokio::test]
@@ -148,8 +148,40 @@ async fn a_shared_blob_must_be_active_and_takes_the_better_verdict() {
     let fresh = ready(w.store.commit_upload(w.commit(&caller, &upload, intent)).await.expect("commits"));
     assert_ne!(fresh.blob.id, blob, "sha256 is not unique");
     assert_eq!(w.store.find_blob(sha(0), 10).await.expect("finds").map(|b| b.id), Some(fresh.blob.id));
-    assert!(w.store.is_key_published(fresh.blob.key).await.expect("looks"));
-    assert!(!w.store.is_key_published(BlobKey([9; 16])).await.expect("looks"));
+    let of = |key| Intent { id: -1, key };
+    assert!(w.store.fence_upload(of(fresh.blob.key)).await.expect("looks"), "its bytes are a blob's");
+    assert!(!w.store.fence_upload(of(BlobKey([9; 16]))).await.expect("looks"));
+}
+
+#[tokio::test]
+async fn a_verdict_older_than_a_hit_on_the_same_bytes_is_not_stored() {
+    let w = world();
+    let caller = operator("17", &[], &[]);
+    let upload = Upload::to(Target::Library);
+    let stored = w.upload(&caller, &upload).await;
+    let hit = |secs| Verdict { at: Time::from_secs(secs), ..verdict(VerdictKind::Infected, "2") };
+    assert_eq!(w.store.quarantine(sha(0), hit(100), "Eicar").await.expect("quarantines"), 1);
+    let events = w.events();
+    let commit = async |kind, secs, signatures: &str, size| {
+        let upload = Upload { size, ..upload.clone() };
+        let intent = w.started(&caller, &upload).await;
+        let mut commit = w.commit(&caller, &upload, intent);
+        (commit.cleared, commit.verdict) =
+            (w.cleared(&upload, kind), Verdict { at: Time::from_secs(secs), ..verdict(kind, signatures) });
+        w.store.commit_upload(commit).await.expect("no failure")
+    };
+    for kind in [VerdictKind::Clean, VerdictKind::UnscannableAccepted] {
+        // Whatever signatures each was made by: of scans that overlap, nobody knows which were newer.
+        for signatures in ["1", "2", "3"] {
+            assert!(matches!(commit(kind, 99, signatures, 10).await, Committed::HitSince));
+        }
+    }
+    assert_eq!(w.events(), events, "nothing changed");
+    let anew = ready(commit(VerdictKind::Clean, 101, "3", 10).await);
+    assert_ne!(anew.blob.id, stored.blob.id);
+    // Other bytes, and bytes that nobody looked at, are not concerned.
+    ready(commit(VerdictKind::Clean, 99, "1", 11).await);
+    ready(commit(VerdictKind::NotScanned, 99, "", 10).await);
 }
 
 #[tokio::test]
@@ -180,4 +212,23 @@ async fn old_request_ids_are_forgotten_and_running_ones_kept() {
     let later = w.now().plus_secs(REQUEST_ID_SECS);
     assert_eq!(w.store.trim_request_ids(later).await.expect("trims"), 2);
     assert_eq!(w.store.list_dead_uploads(None, later, 10).await.expect("lists").len(), 1);
+}
+
+#[tokio::test]
+async fn upload_in_parts_is_noted_for_a_running_intent_only() {
+    let w = world();
+    let caller = operator("17", &[], &[]);
+    let upload = Upload { request_id: Some("r1".into()), ..Upload::to(Target::Library) };
+    let parts = |id: &str| MultipartId(id.to_owned());
+    let fenced = w.started(&caller, &upload).await;
+    let intent = w.started(&caller, &upload).await;
+    assert_eq!(w.store.find_multipart(intent).await.expect("finds"), None);
+    assert_eq!(reason(w.store.note_multipart(fenced, &parts("a")).await), Reason::Fenced);
+    w.store.note_multipart(intent, &parts("b")).await.expect("notes");
+    assert_eq!(w.store.find_multipart(intent).await.expect("finds"), Some(parts("b")));
+    assert_eq!(w.store.find_multipart(fenced).await.expect("finds"), None);
+    let event = Event::new(EventKind::UploadAbandoned, Actor::SYSTEM);
+    w.store.abort_upload(intent, event, w.now()).await.expect("aborts");
+    assert_eq!(w.store.find_multipart(intent).await.expect("finds"), None);
+    assert_eq!(reason(w.store.note_multipart(intent, &parts("c")).await), Reason::Fenced);
 }

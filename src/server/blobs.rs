@@ -1,0 +1,139 @@
+//! The store of bytes as configured, and that it is the one this database belongs to.
+//!
+//! A database whose rows name keys of another store would serve nothing and clean up what it must not, so each pair
+//! shares an id: the database claims it, the store of bytes gets it, the database notes that it has it. Not here: how
+//! either keeps it (`adapters/`).
+
+use std::sync::Arc;
+
+use crate::{
+    adapters::blobs::{DiskBlobs, S3Blobs, S3Place},
+    config::{BlobPlace, Config},
+    domain::StoreId,
+    ports::{BlobStore, Ids, PairingStore, Spool, StoreClaim},
+};
+
+use super::ServeError;
+
+/// The disk's store, or the one in the bucket that the configuration names. May read a small file.
+pub(super) fn choose(
+    config: &Config,
+    spool: Arc<dyn Spool>,
+    disk: DiskBlobs,
+) -> Result<Arc<dyn BlobStore>, ServeError> {
+    match place(config)? {
+        None => Ok(Arc::new(disk)),
+        Some(place) => Ok(Arc::new(S3Blobs::new(&place, spool).map_err(|e| ServeError::Blobs(e.to_string()))?)),
+    }
+}
+
+/// The bucket of the configuration and who we are there; `None` for the data folder.
+///
+/// # Errors
+/// A secret that cannot be read.
+pub fn place(config: &Config) -> Result<Option<S3Place>, ServeError> {
+    let bad = |e: crate::config::ConfigError| ServeError::Blobs(e.to_string());
+    let s3 = &config.s3;
+    Ok(match config.blob_place().map_err(bad)? {
+        BlobPlace::DataFolder => None,
+        BlobPlace::S3 { bucket, prefix } => Some(S3Place {
+            endpoint: (!s3.endpoint.is_empty()).then(|| s3.endpoint.clone()),
+            region: s3.region.clone(),
+            bucket,
+            prefix,
+            access_key_id: s3.access_key_id.clone(),
+            secret_access_key: s3.read_secret().map_err(bad)?,
+            path_style: s3.path_style,
+        }),
+    })
+}
+
+/// What the two say of each other.
+#[derive(Debug, PartialEq, Eq)]
+enum Pair {
+    /// They have the same id.
+    Fits,
+    /// Neither has one: the first start, or the first of a version that gives them.
+    New,
+    /// The database has claimed one that the store never got: a start was killed in between.
+    Unfinished(StoreId),
+    /// Both have it, and the database has not noted that yet.
+    Unconfirmed,
+    /// They are not each other's.
+    Strangers(String),
+}
+
+fn judge(claim: Option<StoreClaim>, found: Option<StoreId>) -> Pair {
+    match (claim, found) {
+        (None, None) => Pair::New,
+        (Some(StoreClaim { id, confirmed: false }), None) => Pair::Unfinished(id),
+        (Some(StoreClaim { id, confirmed }), Some(found)) if id == found => {
+            if confirmed {
+                Pair::Fits
+            } else {
+                Pair::Unconfirmed
+            }
+        }
+        (Some(StoreClaim { id, .. }), None) => Pair::Strangers(format!(
+            "the database belongs to the store of bytes {id}, and this one has no id: another bucket, prefix or \
+             folder, or one that was emptied. Set blob_url (or data_dir) to the store with that id"
+        )),
+        (Some(StoreClaim { id, .. }), Some(found)) => Pair::Strangers(format!(
+            "the database belongs to the store of bytes {id}, and this one is {found}: set blob_url (or data_dir) to \
+             the store with the first id, or the database to the one that belongs to the second"
+        )),
+        (None, Some(found)) => Pair::Strangers(format!(
+            "the database is new, and the store of bytes {found} belongs to another one: use that database (restore \
+             it from its backup if it is lost), or give the new one a prefix or folder of its own"
+        )),
+    }
+}
+
+/// Lets only each other's pass, and makes a pair of two that are new.
+pub(super) async fn pair(store: &dyn PairingStore, blobs: &dyn BlobStore, ids: &dyn Ids) -> Result<(), ServeError> {
+    let unreadable = |e: crate::ports::BlobError| ServeError::Blobs(format!("its id cannot be asked for: {e}"));
+    let claim = store.find_store_claim().await?;
+    let mut pair = judge(claim, blobs.store_id().await.map_err(unreadable)?);
+    if pair == Pair::New {
+        // Of many nodes that start at once, one claim counts.
+        pair = judge(Some(store.claim_store_id(StoreId(ids.random())).await?), None);
+    }
+    match pair {
+        Pair::Fits => Ok(()),
+        Pair::Unfinished(id) => {
+            crate::fault_point!("S1-claimed");
+            blobs.put_store_id(id).await.map_err(unreadable)?;
+            crate::fault_point!("S1-put");
+            Ok(store.confirm_store_id().await?)
+        }
+        Pair::Unconfirmed => Ok(store.confirm_store_id().await?),
+        Pair::New => Err(ServeError::Pair("the database did not keep the id that it claimed".to_owned())),
+        Pair::Strangers(why) => Err(ServeError::Pair(why)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: StoreId = StoreId([1; 16]);
+    const B: StoreId = StoreId([2; 16]);
+
+    const fn claimed(id: StoreId, confirmed: bool) -> Option<StoreClaim> {
+        Some(StoreClaim { id, confirmed })
+    }
+
+    #[test]
+    fn only_each_others_pass_and_a_killed_start_is_finished() {
+        assert_eq!(judge(None, None), Pair::New);
+        assert_eq!(judge(claimed(A, true), Some(A)), Pair::Fits);
+        assert_eq!(judge(claimed(A, false), None), Pair::Unfinished(A));
+        assert_eq!(judge(claimed(A, false), Some(A)), Pair::Unconfirmed);
+        for (claim, found) in
+            [(claimed(A, true), None), (claimed(A, true), Some(B)), (claimed(A, false), Some(B)), (None, Some(A))]
+        {
+            let Pair::Strangers(why) = judge(claim, found) else { panic!("{claim:?} {found:?}") };
+            assert!(why.contains(&claim.map_or(A, |c| c.id).to_string()), "{why}");
+        }
+    }
+}
