@@ -26,7 +26,7 @@ use crate::{
 };
 
 #[path = "listing/plan.rs"]
-pub(super) mod plan;
+pub(in super::super) mod plan;
 use plan::{Plan, Spot};
 
 /// How much larger each window is than the one before.

@@ -41,7 +41,7 @@ enum Along<'q> {
 }
 
 /// A list's statements.
-pub(in super::super) struct Plan<'q> {
+pub(in super::super::super) struct Plan<'q> {
     filter: &'q FileFilter,
     scope: Option<&'q [ChatId]>,
     along: Along<'q>,
@@ -49,7 +49,7 @@ pub(in super::super) struct Plan<'q> {
 }
 
 impl<'q> Plan<'q> {
-    pub(in super::super) fn new(query: &'q FileQuery) -> Self {
+    pub(in super::super::super) fn new(query: &'q FileQuery) -> Self {
         let filter = &query.filter;
         let scope = query.scope.as_deref();
         let along = match (filter.sha256, filter.chats.as_slice(), scope, filter.uploaders.as_slice()) {
