@@ -13,8 +13,11 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::try_join_all;
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
@@ -102,8 +105,7 @@ pub struct Node {
     /// Held as long as the node lives: a second one on this folder would take the first one's uploads for debris.
     _lock: File,
     health: (HealthReporter, Arc<MethodTable>),
-    /// Cancelled, it lets nobody in any more.
-    stop: CancellationToken,
+    stop: oneshot::Sender<()>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
     /// Cancelled once nothing is served any more, for whatever reason.
     ended: CancellationToken,
@@ -213,22 +215,19 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     // The tower stack, from the outside in: first every call gets its id, span, log line and metrics, so that refusals
     // have them too; then the caller's own deadline, over all the work; then the gate, so that nothing behind it is
     // reached without a right; then the services.
-    let (stop, ended, cut) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-    let ages = connections::ages(config.grpc.connection_age_seconds);
-    let lifetime = ages[ages.len() - 1] + Duration::from_secs(config.grpc.connection_age_grace_seconds);
-    let incoming = connections::accept(listener, config.limits.connections, lifetime, cut.clone());
-    let servers = ages.into_iter().zip(connections::deal(incoming)).map(|(age, incoming)| {
-        let router = transport(config, age)
-            .layer(RequestIdLayer::new(Arc::clone(&ids), Arc::clone(&table)))
-            .layer(DeadlineLayer)
-            .layer(access.clone())
-            .add_routes(services.clone());
-        router.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned())
-    });
-    let (servers, serves) = (try_join_all(servers), ended.clone().drop_guard());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let router = transport(config)
+        .layer(RequestIdLayer::new(ids, Arc::clone(&table)))
+        .layer(DeadlineLayer)
+        .layer(access)
+        .add_routes(services);
+    let (ended, cut) = (CancellationToken::new(), CancellationToken::new());
+    let incoming = connections::accept(listener, config.limits.connections, lifetime(config), cut.clone());
+    let serves = ended.clone().drop_guard();
     let serving = app.tasks().spawn(async move {
         let _serves = serves;
-        servers.await.map(drop)
+        // A dropped sender ends the server too.
+        router.serve_with_incoming_shutdown(incoming, async { drop(stopped.await) }).await
     });
     Ok(Node {
         address,
@@ -309,8 +308,8 @@ async fn antivirus(config: &Config, max_file_bytes: u64) -> Result<Antivirus, Se
     }
 }
 
-/// The listener's HTTP/2 with its limits, which bind before any layer, for connections of this age.
-fn transport(config: &Config, age: Duration) -> Server {
+/// The listener's HTTP/2 with its limits, which bind before any layer.
+fn transport(config: &Config) -> Server {
     let grpc = &config.grpc;
     Server::builder()
         .initial_stream_window_size(grpc.stream_window_bytes)
@@ -321,7 +320,12 @@ fn transport(config: &Config, age: Duration) -> Server {
         .http2_keepalive_interval(Some(Duration::from_secs(grpc.keepalive_seconds)))
         .http2_keepalive_timeout(Some(Duration::from_secs(grpc.keepalive_timeout_seconds)))
         // Not with its grace: with both set, tonic 0.14 skips the GOAWAY and cuts running calls at the end of the second.
-        .max_connection_age(age)
+        .max_connection_age(Duration::from_secs(grpc.connection_age_seconds))
+}
+
+/// After which a connection is closed whatever is going on.
+fn lifetime(config: &Config) -> Duration {
+    Duration::from_secs(config.grpc.connection_age_seconds + config.grpc.connection_age_grace_seconds)
 }
 
 impl Node {
@@ -351,14 +355,11 @@ impl Node {
     pub async fn stop(self) -> Result<(), ServeError> {
         let Self { app, database, antivirus, health: (reporter, table), stop, mut serving, cut, grace, .. } = self;
         rpc::health::retire(&reporter, &table).await;
-        stop.cancel();
+        drop(stop);
         let mut ended = tokio::time::timeout(grace, &mut serving).await;
         if ended.is_err() {
             tracing::warn!("calls were still running when the grace ended: they are cut off, with their connections");
-        }
-        // Also where the transport broke: its connections are tasks of their own.
-        cut.cancel();
-        if ended.is_err() {
+            cut.cancel();
             ended = tokio::time::timeout(CUT_WITHIN, &mut serving).await;
             serving.abort();
         }

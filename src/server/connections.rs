@@ -10,12 +10,12 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{Mutex, OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Sleep, sleep},
 };
 use tokio_stream::wrappers::TcpListenerStream;
@@ -58,27 +58,6 @@ pub fn accept(
                 }
             }
         }
-    })
-}
-
-/// How old connections get: nine ages from 90 to 110 % of this one. Clients that came together, because the server was
-/// started anew, do not all leave and come back together for ever.
-pub fn ages(seconds: u64) -> [Duration; 9] {
-    std::array::from_fn(|step| Duration::from_millis(seconds * (900 + 25 * step as u64)))
-}
-
-/// Deals the connections out without end, in turn to whoever asks: a server of tonic's knows one age for all of its
-/// connections, so there is one for each age.
-pub fn deal<C>(connections: impl Stream<Item = C> + Send) -> impl Iterator<Item = impl Stream<Item = C> + Send> {
-    // Fair: who has had one waits behind all others.
-    let connections = Arc::new(Mutex::new(Box::pin(connections)));
-    std::iter::repeat_with(move || {
-        stream::unfold(Arc::clone(&connections), |connections| async move {
-            // Whoever asks first must not have all that wait before the others have asked at all.
-            tokio::task::yield_now().await;
-            let next = connections.lock().await.next().await?;
-            Some((next, connections))
-        })
     })
 }
 
@@ -202,30 +181,6 @@ mod tests {
     use tokio::io::AsyncReadExt as _;
 
     use super::*;
-
-    #[test]
-    fn ages_are_spread_by_a_tenth_either_way() {
-        let ages = ages(1_800);
-        assert_eq!(
-            (ages[0], ages[4], ages[8]),
-            (Duration::from_secs(1_620), Duration::from_secs(1_800), Duration::from_secs(1_980))
-        );
-        assert!(ages.windows(2).all(|two| two[1] - two[0] == Duration::from_secs(45)));
-    }
-
-    #[tokio::test]
-    async fn connections_are_dealt_out_in_turn() {
-        let (send, receive) = tokio::sync::mpsc::channel(16);
-        let hands = deal(tokio_stream::wrappers::ReceiverStream::new(receive)).take(3);
-        let hands = hands.map(|hand| hand.collect::<Vec<u32>>());
-        // All of them wait before anybody has asked, as after a start.
-        for card in 0..9 {
-            send.send(card).await.expect("there is room");
-        }
-        drop(send);
-        let hands = futures_util::future::join_all(hands).await;
-        assert!(hands.iter().all(|hand| hand.len() == 3), "{hands:?}");
-    }
 
     #[tokio::test]
     async fn a_cut_ends_every_connection_and_says_why_as_often_as_it_is_asked() {
