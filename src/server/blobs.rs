@@ -89,16 +89,36 @@ fn judge(claim: Option<StoreClaim>, found: Option<StoreId>) -> Pair {
     }
 }
 
+/// What the two hold at one moment: another node may make them a pair meanwhile, and a claim that is seen before it beside
+/// an id that is seen after it would be strangers'. A claim changes twice in its life.
+async fn look(
+    store: &dyn PairingStore,
+    blobs: &dyn BlobStore,
+) -> Result<(Option<StoreClaim>, Option<StoreId>), ServeError> {
+    let mut claim = store.find_store_claim().await?;
+    loop {
+        let found = blobs.store_id().await.map_err(unreadable)?;
+        let since = store.find_store_claim().await?;
+        if since == claim {
+            return Ok((claim, found));
+        }
+        claim = since;
+    }
+}
+
+fn unreadable(error: crate::ports::BlobError) -> ServeError {
+    ServeError::Blobs(format!("its id cannot be asked for: {error}"))
+}
+
 /// Lets only each other's pass, and makes a pair of two that are new.
 pub(super) async fn pair(store: &dyn PairingStore, blobs: &dyn BlobStore, ids: &dyn Ids) -> Result<(), ServeError> {
-    let unreadable = |e: crate::ports::BlobError| ServeError::Blobs(format!("its id cannot be asked for: {e}"));
-    let claim = store.find_store_claim().await?;
-    let mut pair = judge(claim, blobs.store_id().await.map_err(unreadable)?);
-    if pair == Pair::New {
+    let (mut claim, mut found) = look(store, blobs).await?;
+    if judge(claim, found) == Pair::New {
         // Of many nodes that start at once, one claim counts.
-        pair = judge(Some(store.claim_store_id(StoreId(ids.random())).await?), None);
+        store.claim_store_id(StoreId(ids.random())).await?;
+        (claim, found) = look(store, blobs).await?;
     }
-    match pair {
+    match judge(claim, found) {
         Pair::Fits => Ok(()),
         Pair::Unfinished(id) => {
             crate::fault_point!("S1-claimed");
