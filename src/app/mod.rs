@@ -21,6 +21,7 @@ mod fences;
 mod gate;
 mod health;
 mod library;
+mod outlive;
 mod recovery;
 mod repeat;
 mod scanning;

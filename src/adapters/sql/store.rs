@@ -17,7 +17,7 @@ use crate::{
         settings::SettingValue,
     },
     ports::{
-        AttachTo, Before, Begun, ChatDeleted, ChatQuery, ChatStore, ChatTold, Commit, Committed, FileChange, FileStore,
+        Admit, AttachTo, Before, Begun, ChatDeleted, ChatQuery, ChatStore, ChatTold, Commit, Committed, FileChange, FileStore,
         Intent, NewUpload, SettingsStore, Stop, Store, StoreError, StoredSettings, UploadStore,
     },
     telemetry::names,
@@ -35,8 +35,8 @@ macro_rules! timed {
 
 #[async_trait]
 impl UploadStore for SqliteStore {
-    async fn begin_upload(&self, new: NewUpload) -> Result<Begun, Stop> {
-        timed!(self.write_intent, "begin_upload", |conn| uploads::begin(conn, new))
+    async fn begin_upload(&self, new: NewUpload, admit: Admit) -> Result<Begun, Stop> {
+        timed!(self.write_intent, "begin_upload", |conn| uploads::begin(conn, new, admit))
     }
 
     async fn secure(&self, intent: Intent) -> Result<(), StoreError> {

@@ -16,7 +16,7 @@ use crate::{
         Verdict, VerdictKind,
         admission::{self, Target},
     },
-    ports::{Before, Begun, BytesAt, Commit, Committed, Intent, NewUpload, REQUEST_ID_SECS, Stop, StoreError},
+    ports::{Admit, Before, Begun, BytesAt, Commit, Committed, Intent, NewUpload, REQUEST_ID_SECS, Stop, StoreError},
 };
 
 /// The intent may still be committed.
@@ -99,7 +99,12 @@ pub(super) async fn find_before(
     row.filter(|row| row.counts(now)).map(Remembered::into_before).transpose()
 }
 
-pub(super) async fn begin(conn: &mut Conn, new: NewUpload) -> Result<Begun, Stop> {
+pub(super) async fn begin(conn: &mut Conn, new: NewUpload, admit: Admit) -> Result<Begun, Stop> {
+    let chat = match new.target.chat() {
+        Some(id) => chats::find(conn, id.clone()).await?,
+        None => None,
+    };
+    let admitted = Box::new(admit(chat.as_ref())?);
     let person_kind = rows::kind_name(new.person.kind());
     if let Some(request_id) = &new.request_id {
         match find_remembered(conn, &new.person, request_id).await? {
@@ -129,7 +134,7 @@ pub(super) async fn begin(conn: &mut Conn, new: NewUpload) -> Result<Begun, Stop
     };
     let id = diesel::insert_into(uploads::table).values(row).returning(uploads::id).get_result(conn).await?;
     crate::fault_point!("U2-written");
-    Ok(Begun::Started(Intent { id, key: new.key }))
+    Ok(Begun::Started(Intent { id, key: new.key }, admitted))
 }
 
 /// One transaction makes a file of an intent. Everything that can refuse stands before the first write.
