@@ -12,7 +12,8 @@ pub use blobs::{BlobError, BlobStore, BlobStream, Spool, SpoolWriter, Spooled, T
 pub use content::{ByteSource, ContentInspector, ReadSeek};
 pub use scanner::{Canary, EngineVersion, Expect, FitError, ScanError, ScanReply, Scanner, ScannerLimits};
 pub use store::{
-    Admit, AttachTo, Before, Begun, BytesAt, ChatDeleted, ChatQuery, ChatStore, ChatTold, Commit, Committed, FileChange,
-    FileStore, Intent, NewUpload, REQUEST_ID_SECS, SettingsStore, Stop, Store, StoreError, StoredSettings, UploadStore,
+    Admit, AttachTo, Before, Begun, BytesAt, ChatDeleted, ChatQuery, ChatStore, ChatTold, Commit, Committed,
+    FileChange, FileStore, Intent, NewUpload, REQUEST_ID_SECS, SettingsStore, Stop, Store, StoreError, StoredSettings,
+    UploadStore,
 };
 pub use world::{Clock, Ids, SystemClock, SystemIds};

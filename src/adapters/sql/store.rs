@@ -17,8 +17,8 @@ use crate::{
         settings::SettingValue,
     },
     ports::{
-        Admit, AttachTo, Before, Begun, ChatDeleted, ChatQuery, ChatStore, ChatTold, Commit, Committed, FileChange, FileStore,
-        Intent, NewUpload, SettingsStore, Stop, Store, StoreError, StoredSettings, UploadStore,
+        Admit, AttachTo, Before, Begun, ChatDeleted, ChatQuery, ChatStore, ChatTold, Commit, Committed, FileChange,
+        FileStore, Intent, NewUpload, SettingsStore, Stop, Store, StoreError, StoredSettings, UploadStore,
     },
     telemetry::names,
 };
