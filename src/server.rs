@@ -14,7 +14,6 @@ use std::{
 };
 
 use tokio::{
-    net::TcpListener,
     sync::{oneshot, watch},
     task::JoinHandle,
 };
@@ -164,7 +163,7 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     let table = Arc::new(MethodTable::read().map_err(|e| ServeError::Start(e.to_string()))?);
 
     // The port before the data: who cannot listen does not open the database.
-    let listener = TcpListener::bind(config.listen).await.map_err(|e| ServeError::Listen(config.listen, e))?;
+    let listener = connections::listen(config.listen).map_err(|e| ServeError::Listen(config.listen, e))?;
     let address = listener.local_addr().map_err(|e| ServeError::Listen(config.listen, e))?;
 
     let limits = SpoolLimits { budget_bytes: config.spool.budget_bytes, reserve_percent: config.spool.reserve_percent };

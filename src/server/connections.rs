@@ -4,6 +4,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -14,7 +15,7 @@ use futures_util::{Stream, StreamExt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Sleep, sleep},
 };
@@ -28,8 +29,20 @@ use crate::telemetry::names;
 const PREFACE_WITHIN: Duration = Duration::from_secs(30);
 /// HTTP/2's client preface, in bytes. Who has said it is asked by keepalive from then on.
 const PREFACE_BYTES: usize = 24;
+/// Connections that wait to be accepted, unless the kernel's limit (`net.core.somaxconn`) is lower. The usual 128 are
+/// too few where clients come together, as after a restart: one too many is dropped, and some are reset.
+const BACKLOG: u32 = 4_096;
 /// The pause after an accept that failed: descriptors that are used up do not come back at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Listens there, as `TcpListener::bind` does, with a longer queue.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart need not wait for the end of the last connections before it.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// The listener's connections, each with its place among `most`, closed after `lifetime`, or once `cut` is cancelled,
 /// whatever is going on. One too many is closed at once.
