@@ -21,6 +21,7 @@ mod fences;
 mod gate;
 mod health;
 mod library;
+mod outlive;
 mod publish;
 mod recovery;
 mod repeat;

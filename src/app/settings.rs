@@ -17,24 +17,36 @@ use crate::{
 const POLL_EVERY: Duration = Duration::from_millis(900);
 
 /// The settings in force on this node.
-pub struct Cache(watch::Sender<Arc<StoredSettings>>);
+pub struct Cache(watch::Sender<InForce>);
+
+#[derive(Clone)]
+struct InForce {
+    settings: Arc<Settings>,
+    version: i64,
+}
+
+impl From<StoredSettings> for InForce {
+    fn from(stored: StoredSettings) -> Self {
+        Self { settings: Arc::new(stored.settings), version: stored.version }
+    }
+}
 
 impl Cache {
     /// What was loaded at start.
     pub fn new(stored: StoredSettings) -> Self {
-        Self(watch::Sender::new(Arc::new(stored)))
+        Self(watch::Sender::new(stored.into()))
     }
 
-    fn get(&self) -> Arc<StoredSettings> {
-        Arc::clone(&self.0.borrow())
+    fn get(&self) -> InForce {
+        self.0.borrow().clone()
     }
 
     /// Newer ones only: a slow reader never brings back what a faster one replaced.
     fn offer(&self, stored: StoredSettings) {
-        self.0.send_if_modified(|known| {
+        self.0.send_if_modified(move |known| {
             let newer = stored.version > known.version;
             if newer {
-                *known = Arc::new(stored.clone());
+                *known = stored.into();
             }
             newer
         });
@@ -43,8 +55,8 @@ impl Cache {
 
 impl App {
     /// The settings in force.
-    pub(super) fn settings(&self) -> Settings {
-        self.settings.get().settings.clone()
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        self.settings.get().settings
     }
 
     /// Every change but `UpdateSettings` asks this first.

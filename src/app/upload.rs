@@ -1,14 +1,15 @@
 //! The upload's way: admit, intent, receive, accept, verdict, clear, publish, commit, in this order.
 //!
 //! Not here: the decisions themselves (`domain/admission.rs`), the bytes on their way in (`staging.rs`) and the
-//! scanner (`scanning.rs`). From the commit message on the work runs in a task of its own, which the caller's leaving
-//! does not stop. A guard undoes the rest on every other exit.
+//! scanner (`scanning.rs`). From the commit message on the caller's leaving does not stop the work (`outlive.rs`). A
+//! guard undoes the rest on every other exit.
 
 use std::sync::Arc;
 
 use super::{
     App, Error, UploadSource,
     draft::Draft,
+    outlive::outlive,
     staging::{End, Staging, Whole, blocking},
 };
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
         media_type::{ArchiveLimits, Observed},
     },
     fault_point,
-    ports::{Before, Begun, BytesAt, Commit, Committed, Intent, NewUpload, Spooled},
+    ports::{Admit, Before, Begun, BytesAt, Commit, Committed, Intent, NewUpload, Spooled},
     telemetry::names,
 };
 
@@ -32,7 +33,7 @@ const JUDGEMENTS: u32 = 4;
 
 /// How an upload begins, seen from here: with a draft, whose guard is set from the moment that its row is there.
 enum Beginning {
-    New(Box<Draft>, Intent),
+    New(Box<Draft>, Intent, Box<Admitted>),
     Before(Before),
 }
 
@@ -79,26 +80,18 @@ impl App {
         declared: Declared,
         source: &mut Box<dyn UploadSource>,
     ) -> Result<FileView, Error> {
-        let settings = self.settings();
-        let chat = self.find_target(&declared.target).await?;
-        let service =
-            admission::Service { scanner_healthy: self.scanning.is_healthy(), room_bytes: self.spool.room_bytes() };
-        let admitted = match admission::admit(&caller, declared.clone(), chat.as_ref(), &settings, service) {
-            Ok(admitted) => admitted,
-            Err(refusal) => {
+        let pass = self.uploads.enter(&caller);
+        let (mut draft, intent, admitted) = match self.begin(&caller, &declared, pass.as_ref().err()).await {
+            Ok(Beginning::New(draft, intent, admitted)) => (draft, intent, admitted),
+            Ok(Beginning::Before(before)) => return self.repeat(&caller, &declared, before, source.as_mut()).await,
+            Err(Error::Refused(refusal)) if refusal.reason != Reason::Busy => {
                 // The answer may only have been lost, and things be different since.
                 return match self.find_before(&caller, &declared, &refusal).await? {
                     Some(before) => self.repeat(&caller, &declared, before, source.as_mut()).await,
                     None => Err(self.record_refusal(&caller, &declared.target, refusal).await),
                 };
             }
-        };
-        let pass = self.uploads.enter(&caller)?;
-        let (mut draft, intent) = match self.begin(&caller, admitted.declared()).await? {
-            Beginning::New(draft, intent) => (draft, intent),
-            Beginning::Before(before) => {
-                return self.repeat(&caller, admitted.declared(), before, source.as_mut()).await;
-            }
+            Err(error) => return Err(error),
         };
         fault_point!("U3");
         let fenced = draft.fenced();
@@ -114,7 +107,7 @@ impl App {
         };
         fault_point!("U6");
         let app = Arc::clone(self);
-        let work = self.tasks.spawn(async move {
+        let work = async move {
             let _pass = pass;
             let admitted = admitted.under(&caller, &app.settings());
             let Seen { whole, observed, known } = match app.see(draft.staging(), intent, admitted.scan_due()).await {
@@ -133,8 +126,8 @@ impl App {
                 }
                 Err(error) => Err(draft.refuse(error)),
             }
-        });
-        work.await.map_err(|e| Error::from(std::io::Error::other(e)))?
+        };
+        outlive(&self.tasks, work).await
     }
 
     async fn find_target(&self, target: &Target) -> Result<Option<Chat>, Error> {
@@ -144,9 +137,14 @@ impl App {
         })
     }
 
-    /// Writes the intent: no bytes without a row. In a task of its own, so that a caller who leaves while the row is
-    /// being written leaves a draft that nobody takes, which undoes it: its lease is renewed as long as the node lives.
-    async fn begin(self: &Arc<Self>, caller: &Caller, declared: &Declared) -> Result<Beginning, Error> {
+    /// Checks 2 to 8, and the intent: no bytes without a row. A caller who leaves while the row is being written leaves
+    /// a draft that nobody takes, which undoes it: its lease is renewed as long as the node lives.
+    async fn begin(
+        self: &Arc<Self>,
+        caller: &Caller,
+        declared: &Declared,
+        busy: Option<&Refusal>,
+    ) -> Result<Beginning, Error> {
         let now = self.clock.now();
         let new = NewUpload {
             key: self.ids.blob_key(now),
@@ -157,17 +155,26 @@ impl App {
             now,
             lease_until: now.plus_secs(LEASE_SECS),
         };
-        let (app, caller, declared) = (Arc::clone(self), caller.clone(), declared.clone());
-        let work = self.tasks.spawn(async move {
+        let service =
+            admission::Service { scanner_healthy: self.scanning.is_healthy(), room_bytes: self.spool.room_bytes() };
+        let (settings, busy) = (self.settings(), busy.cloned());
+        let (app, caller, declared) = (Arc::clone(self), Arc::new(caller.clone()), declared.clone());
+        let asking = Arc::clone(&caller);
+        let admit: Admit = Arc::new(move |chat| {
+            let admitted = admission::admit(&asking, declared.clone(), chat, &settings, service)?;
+            busy.clone().map_or(Ok(admitted), Err)
+        });
+        let work = async move {
             fault_point!("U2");
-            Ok::<_, Error>(match app.store.begin_upload(new).await? {
-                Begun::Started(intent) => {
-                    Beginning::New(Box::new(Draft::new(&app, intent, &caller, &declared)), intent)
+            Ok(match app.store.begin_upload(new, admit).await? {
+                Begun::Started(intent, admitted) => {
+                    let draft = Draft::new(&app, intent, &caller, admitted.declared());
+                    Beginning::New(Box::new(draft), intent, admitted)
                 }
                 Begun::Before(before) => Beginning::Before(before),
             })
-        });
-        work.await.map_err(|e| Error::from(std::io::Error::other(e)))?
+        };
+        outlive(&self.tasks, work).await
     }
 
     /// The whole, what its content is, and whether it is known. Few bytes are looked up by their hash, and made durable

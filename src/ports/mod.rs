@@ -12,8 +12,8 @@ pub use blobs::{BlobError, BlobStore, BlobStream, MultipartId, Spool, SpoolWrite
 pub use content::{ByteSource, ContentInspector, ReadSeek};
 pub use scanner::{Canary, EngineVersion, Expect, FitError, ScanError, ScanReply, Scanner, ScannerLimits};
 pub use store::{
-    AttachTo, Before, Begun, BytesAt, ChatDeleted, ChatQuery, ChatStore, ChatTold, Commit, Committed, FileChange,
-    FileStore, Intent, NewUpload, PairingStore, REQUEST_ID_SECS, SettingsStore, Stop, Store, StoreClaim, StoreError,
-    StoredSettings, UploadStore,
+    Admit, AttachTo, Before, Begun, BytesAt, ChatDeleted, ChatQuery, ChatStore, ChatTold, Commit, Committed,
+    FileChange, FileStore, Intent, NewUpload, PairingStore, REQUEST_ID_SECS, SettingsStore, Stop, Store, StoreClaim,
+    StoreError, StoredSettings, UploadStore,
 };
 pub use world::{Clock, Ids, SystemClock, SystemIds};

@@ -3,7 +3,7 @@
 //! Not here: SQL (`adapters/sql/`) and the order of calls (`app/`). A method that must decide inside its transaction
 //! asks the pure functions of `domain/` and answers [`Stop::Refused`] with their refusal.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use async_trait::async_trait;
 
@@ -12,7 +12,7 @@ use crate::domain::{
     Actor, Blob, BlobKey, Caller, Chat, ChatId, ChatStatus, CodeHash, Event, FileId, FileView, OperatorId, Person,
     Reason, Refusal, RequestId, Settings, Sha256, StoreId, Time, Verdict,
     access::Deletion,
-    admission::{Cleared, Target},
+    admission::{Admitted, Cleared, Target},
     listing::{FileQuery, FileRef, Page},
     name::DisplayName,
     settings::SettingValue,
@@ -100,11 +100,15 @@ pub struct NewUpload {
     pub lease_until: Time,
 }
 
+/// Whether an upload may start, asked with its chat in the transaction that would begin it; asked again where that
+/// transaction met another one.
+pub type Admit = Arc<dyn Fn(Option<&Chat>) -> Result<Admitted, Refusal> + Send + Sync>;
+
 /// How an upload begins.
 #[derive(Debug, Clone)]
 pub enum Begun {
-    /// The intent is written. An older stream with the same request id is fenced.
-    Started(Intent),
+    /// The intent is written, for what was admitted. An older stream with the same request id is fenced.
+    Started(Intent, Box<Admitted>),
     /// The same person uploaded with the same request id within 24 h, and it succeeded.
     Before(Before),
 }
@@ -169,9 +173,9 @@ pub enum Committed {
 /// Uploads, from intent to file.
 #[async_trait]
 pub trait UploadStore: Send + Sync + 'static {
-    /// Writes the intent: it is there for everybody, and after a kill. Fences an older running one with the same person
-    /// and request id.
-    async fn begin_upload(&self, new: NewUpload) -> Result<Begun, Stop>;
+    /// Writes the intent of an upload that is admitted with the chat as it is: it is there for everybody, and after a
+    /// kill. Fences an older running one with the same person and request id. Refused, nothing is written.
+    async fn begin_upload(&self, new: NewUpload, admit: Admit) -> Result<Begun, Stop>;
     /// The intent outlives a power cut, too, when this answers. To be asked before its bytes leave the spool: what lies
     /// in there without a row, the next start removes.
     async fn secure(&self, intent: Intent) -> Result<(), StoreError>;

@@ -108,7 +108,7 @@ impl Engine {
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<Begun, Stop>> + Send + 'static,
     {
         let begun = self.send(Commits::Lazily, body, |queues| &queues.writes).await?;
-        if let Begun::Started(intent) = &begun {
+        if let Begun::Started(intent, _) = &begun {
             self.watermark.note(intent.id);
         }
         Ok(begun)

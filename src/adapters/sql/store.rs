@@ -17,8 +17,8 @@ use crate::{
         settings::SettingValue,
     },
     ports::{
-        AttachTo, Before, Begun, ChatDeleted, ChatQuery, ChatStore, ChatTold, Commit, Committed, FileChange, FileStore,
-        Intent, MultipartId, NewUpload, PairingStore, SettingsStore, Stop, Store, StoreClaim, StoreError,
+        Admit, AttachTo, Before, Begun, ChatDeleted, ChatQuery, ChatStore, ChatTold, Commit, Committed, FileChange,
+        FileStore, Intent, MultipartId, NewUpload, PairingStore, SettingsStore, Stop, Store, StoreClaim, StoreError,
         StoredSettings, UploadStore,
     },
     telemetry::names,
@@ -36,8 +36,8 @@ macro_rules! timed {
 
 #[async_trait]
 impl UploadStore for SqlStore {
-    async fn begin_upload(&self, new: NewUpload) -> Result<Begun, Stop> {
-        timed!(self.write_intent, "begin_upload", |conn| uploads::begin(conn, new))
+    async fn begin_upload(&self, new: NewUpload, admit: Admit) -> Result<Begun, Stop> {
+        timed!(self.write_intent, "begin_upload", |conn| uploads::begin(conn, new, admit))
     }
 
     async fn secure(&self, intent: Intent) -> Result<(), StoreError> {

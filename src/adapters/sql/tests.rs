@@ -3,7 +3,10 @@
 //!
 //! Not here: the pure rules (`domain/`). This file makes the world that the rules are tried in.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, AtomicU64, Ordering},
+};
 
 use cluster::cluster;
 
@@ -12,11 +15,11 @@ use crate::{
     domain::{
         Actor, BlobKey, Caller, Ceiling, ChatSet, ChatStatus, CodeHash, FileId, FileView, Permission, Permissions,
         Settings, Sha256, Time, Verdict, VerdictKind,
-        admission::{self, Cleared, Declared, Finding, Received, Target},
+        admission::{self, Admitted, Cleared, Declared, Finding, Received, Target},
         listing::FileRef,
         media_type::{Format, Observed},
     },
-    ports::{Begun, BytesAt, ChatTold, Commit, Committed, Intent, NewUpload, Stop, Store},
+    ports::{Admit, Begun, BytesAt, ChatTold, Commit, Committed, Intent, NewUpload, Stop, Store},
 };
 
 #[path = "../../../tests/it/harness/postgres.rs"]
@@ -135,7 +138,13 @@ impl World {
         self.store.put_chats(told, Actor::SYSTEM, self.now()).await.expect("put");
     }
 
+    /// Begins it whatever the chat is.
     async fn begin(&self, caller: &Caller, upload: &Upload) -> Result<Begun, Stop> {
+        let admitted = self.admitted(upload, &settings(VerdictKind::Clean));
+        self.begin_if(caller, upload, Arc::new(move |_| Ok(admitted.clone()))).await
+    }
+
+    async fn begin_if(&self, caller: &Caller, upload: &Upload, admit: Admit) -> Result<Begun, Stop> {
         let now = self.now();
         let new = NewUpload {
             key: BlobKey(self.id()),
@@ -146,23 +155,18 @@ impl World {
             now,
             lease_until: now.plus_secs(60),
         };
-        self.store.begin_upload(new).await
+        self.store.begin_upload(new, admit).await
     }
 
     async fn started(&self, caller: &Caller, upload: &Upload) -> Intent {
         match self.begin(caller, upload).await.expect("begins") {
-            Begun::Started(intent) => intent,
+            Begun::Started(intent, _) => intent,
             Begun::Before(_) => panic!("uploaded before"),
         }
     }
 
-    /// What the domain's three decisions make of an upload.
-    fn cleared(&self, upload: &Upload, kind: VerdictKind) -> Cleared {
-        let settings = Settings {
-            operator_extensions: vec!["txt".into(), "zzz".into()],
-            antivirus_enabled: kind != VerdictKind::NotScanned,
-            ..Settings::default()
-        };
+    /// What the domain's first decision makes of an upload to an open chat.
+    fn admitted(&self, upload: &Upload, settings: &Settings) -> Admitted {
         let declared = Declared {
             target: upload.target.clone(),
             name: upload.name.clone(),
@@ -184,8 +188,13 @@ impl World {
             deleted: false,
         });
         let health = admission::Service { scanner_healthy: true, room_bytes: u64::MAX };
-        let admitted =
-            admission::admit(&service(&["*"]), declared, open.as_ref(), &settings, health).expect("admitted");
+        admission::admit(&service(&["*"]), declared, open.as_ref(), settings, health).expect("admitted")
+    }
+
+    /// What the domain's three decisions make of an upload.
+    fn cleared(&self, upload: &Upload, kind: VerdictKind) -> Cleared {
+        let settings = settings(kind);
+        let admitted = self.admitted(upload, &settings);
         let received = Received { size: upload.size, sha256: sha(upload.tag), commit_size: None, commit_sha256: None };
         let accepted = admission::accept(admitted, received, Observed::plain(Format::Text)).expect("accepted");
         let finding = if kind == VerdictKind::NotScanned { Finding::NotDue } else { Finding::Clean };
@@ -240,6 +249,15 @@ impl World {
         let mut conn = diesel::SqliteConnection::establish(path.to_str().expect("UTF-8")).expect("opens");
         let events = super::schema::events::table;
         events.select(super::schema::events::kind).order(super::schema::events::seq).load(&mut conn).expect("loads")
+    }
+}
+
+/// Settings under which such a verdict comes about.
+fn settings(kind: VerdictKind) -> Settings {
+    Settings {
+        operator_extensions: vec!["txt".into(), "zzz".into()],
+        antivirus_enabled: kind != VerdictKind::NotScanned,
+        ..Settings::default()
     }
 }
 

@@ -18,7 +18,8 @@ use crate::{
         listing::FileRef,
     },
     ports::{
-        Before, Begun, BytesAt, Commit, Committed, Intent, MultipartId, NewUpload, REQUEST_ID_SECS, Stop, StoreError,
+        Admit, Before, Begun, BytesAt, Commit, Committed, Intent, MultipartId, NewUpload, REQUEST_ID_SECS, Stop,
+        StoreError,
     },
 };
 
@@ -100,7 +101,12 @@ pub(super) async fn find_before(
     row.filter(|row| row.counts(now)).map(Remembered::into_before).transpose()
 }
 
-pub(super) async fn begin(conn: &mut Conn, new: NewUpload) -> Result<Begun, Stop> {
+pub(super) async fn begin(conn: &mut Conn, new: NewUpload, admit: Admit) -> Result<Begun, Stop> {
+    let chat = match new.target.chat() {
+        Some(id) => chats::find(conn, id.clone()).await?,
+        None => None,
+    };
+    let admitted = Box::new(admit(chat.as_ref())?);
     let person_kind = rows::kind_name(new.person.kind());
     if let Some(request_id) = &new.request_id {
         // Waits for a commit of the older one, and sees what became of it.
@@ -135,7 +141,7 @@ pub(super) async fn begin(conn: &mut Conn, new: NewUpload) -> Result<Begun, Stop
     let id: Option<i64> = insert.get_result(conn).await.optional()?;
     let id = id.ok_or_else(|| StoreError::Conflict("another upload with this request id has just begun".into()))?;
     crate::fault_point!("U2-written");
-    Ok(Begun::Started(Intent { id, key: new.key }))
+    Ok(Begun::Started(Intent { id, key: new.key }, admitted))
 }
 
 pub(super) async fn note_multipart(conn: &mut Conn, intent: Intent, parts: MultipartId) -> Result<(), Stop> {

@@ -23,7 +23,7 @@ async fn streams_with_one_request_id_that_begin_at_once_leave_one_file() {
     for round in 0..ROUNDS {
         let upload = Upload { tag: round, request_id: Some(format!("r{round}")), ..Upload::to(Target::Library) };
         let stream = async || match w.begin(&caller, &upload).await.expect("begins") {
-            Begun::Started(intent) => match w.store.commit_upload(w.commit(&caller, &upload, intent)).await {
+            Begun::Started(intent, _) => match w.store.commit_upload(w.commit(&caller, &upload, intent)).await {
                 Ok(committed) => Some(ready(committed).file.id),
                 refused => {
                     assert_eq!(reason(refused), Reason::Fenced);

@@ -65,6 +65,30 @@ async fn a_newer_stream_with_the_same_request_id_fences_the_older() {
 }
 
 #[tokio::test]
+async fn an_upload_is_admitted_with_its_chat_as_it_is_and_a_refused_one_writes_and_fences_nothing() {
+    let w = world();
+    w.put("42", ChatStatus::Closed, Some("17")).await;
+    let caller = operator("17", &[], &[]);
+    let upload = Upload { request_id: Some("r1".into()), ..Upload::to(chat("42")) };
+    let older = w.started(&caller, &upload).await;
+    let refuse = |status: Option<ChatStatus>| -> Admit {
+        Arc::new(move |chat| {
+            assert_eq!(chat.map(|chat| chat.status), status);
+            Err(Reason::ChatClosed.into())
+        })
+    };
+    assert_eq!(reason(w.begin_if(&caller, &upload, refuse(Some(ChatStatus::Closed))).await), Reason::ChatClosed);
+    for target in [chat("43"), Target::Library] {
+        let upload = Upload { target, ..upload.clone() };
+        assert_eq!(reason(w.begin_if(&caller, &upload, refuse(None)).await), Reason::ChatClosed);
+    }
+    let left = w.store.list_dead_uploads(Some("n1"), w.now(), 10).await.expect("lists");
+    assert_eq!(left, [older], "no other row, and this one is still running");
+    w.put("42", ChatStatus::Active, Some("17")).await;
+    ready(w.store.commit_upload(w.commit(&caller, &upload, older)).await.expect("it was not fenced"));
+}
+
+#[tokio::test]
 async fn a_refused_upload_frees_its_request_id() {
     let w = world();
     let caller = operator("17", &[], &[]);
