@@ -82,7 +82,7 @@ pub struct Config {
 pub struct ScannerConfig {
     /// Whose clamd.
     pub mode: ScannerMode,
-    /// Of an external clamd: `unix:/path` or `tcp:HOST:PORT`. Empty with managed.
+    /// Of an external clamd: `unix:/path` or `tcp:HOST:PORT`; of several, with commas between. Empty with managed.
     pub address: String,
     /// Folder of the signatures.
     pub signature_dir: PathBuf,
@@ -92,6 +92,13 @@ pub struct ScannerConfig {
     pub accept_test_signatures: bool,
     /// Declared limits.
     pub limits: ScannerLimitsConfig,
+}
+
+impl ScannerConfig {
+    /// Each address.
+    pub fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.address.split(',').map(str::trim)
+    }
 }
 
 /// Whose clamd.

@@ -174,12 +174,11 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
 
     let settings = store.load_settings().await?.settings;
     let antivirus = antivirus::open(config, settings.max_file_bytes.unsigned_abs()).await?;
-    let scanner = antivirus.scanner();
     let app = App::start(Parts {
         store,
         spool,
         blobs,
-        scanner,
+        scanners: antivirus.scanners(),
         inspector: Arc::new(Inspector),
         clock: Arc::clone(&clock),
         ids: Arc::clone(&ids),

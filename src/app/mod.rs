@@ -37,7 +37,7 @@ pub use download::{Download, DownloadBy};
 pub use error::Error;
 pub use health::{Health, Part as HealthPart};
 pub use library::{FilePage, ListRequest};
-pub use scanning::{CanaryResult, ScannerState, ScannerStatus, Scanning};
+pub use scanning::{CanaryResult, MemberStatus, ScannerState, ScannerStatus, Scanning};
 pub use seal::Secrets;
 pub use settings::settings_etag;
 pub use staging::{Part, UploadSource};
@@ -89,8 +89,8 @@ pub struct Parts {
     pub spool: Arc<dyn Spool>,
     /// Where bytes are kept.
     pub blobs: Arc<dyn BlobStore>,
-    /// The virus scanner.
-    pub scanner: Arc<dyn Scanner>,
+    /// The virus scanners, at least one.
+    pub scanners: Vec<Arc<dyn Scanner>>,
     /// Looks at content.
     pub inspector: Arc<dyn ContentInspector>,
     /// What time it is.
@@ -141,7 +141,7 @@ impl App {
         let stored = parts.store.load_settings().await?;
         let app = Arc::new(Self {
             scanning: Scanning::new(
-                parts.scanner,
+                parts.scanners,
                 Arc::clone(&parts.clock),
                 parts.accept_test_signatures,
                 parts.limits.slot_wait,

@@ -315,7 +315,7 @@ impl App {
         if let Some(finding) = admission::find_without_scan(accepted, settings) {
             return Ok((finding, unknown));
         }
-        self.scanning.find_verdict(known, Arc::clone(&whole.spooled), now).await
+        self.scanning.find_verdict(known, whole.spooled.clone(), now).await
     }
 
     /// U11 and U12, one transaction: the moment it happens. `None` if the blob to be shared is not there any more, or

@@ -70,19 +70,18 @@ impl Config {
             ScannerMode::Managed => return Ok(()),
             ScannerMode::External => {}
         }
-        let unix = scanner.address.strip_prefix("unix:");
-        let tcp = scanner.address.strip_prefix("tcp:").and_then(|a| a.rsplit_once(':'));
-        let good = match (unix, tcp) {
-            (Some(path), _) => Path::new(path).is_absolute() && path.len() <= MAX_SOCKET_PATH,
-            (None, Some((host, port))) => !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0),
-            (None, None) => false,
-        };
-        if !good {
-            return Err(ConfigError::new(format!(
-                "scanner.address = {:?}: an external scanner needs unix:/path (at most {MAX_SOCKET_PATH} bytes) or \
-                 tcp:HOST:PORT",
-                scanner.address
-            )));
+        let mut known = BTreeSet::new();
+        for address in scanner.addresses() {
+            if !is_clamd_address(address) {
+                return Err(ConfigError::new(format!(
+                    "scanner.address = {:?}: an external scanner needs unix:/path (at most {MAX_SOCKET_PATH} bytes) or \
+                     tcp:HOST:PORT, several of them with commas between",
+                    scanner.address
+                )));
+            }
+            if !known.insert(address) {
+                return Err(ConfigError::new(format!("scanner.address names {address} twice: name each clamd once")));
+            }
         }
         let limits = &scanner.limits;
         within("scanner.limits.threads of an external scanner (its MaxThreads)", limits.threads.into(), 1, 1_024)?;
@@ -104,6 +103,16 @@ impl Config {
         within("grpc.keepalive_timeout_seconds", grpc.keepalive_timeout_seconds, 1, 3_600)?;
         within("grpc.connection_age_seconds", grpc.connection_age_seconds, 1, 31 * 86_400)?;
         within("grpc.connection_age_grace_seconds", grpc.connection_age_grace_seconds, 1, 31 * 86_400)
+    }
+}
+
+fn is_clamd_address(address: &str) -> bool {
+    let unix = address.strip_prefix("unix:");
+    let tcp = address.strip_prefix("tcp:").and_then(|a| a.rsplit_once(':'));
+    match (unix, tcp) {
+        (Some(path), _) => Path::new(path).is_absolute() && path.len() <= MAX_SOCKET_PATH,
+        (None, Some((host, port))) => !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0),
+        (None, None) => false,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The scanner of a node: started and minded by us, or somebody else's.
+//! The scanners of a node: one started and minded by us, or somebody else's.
 //!
 //! Not here: how a clamd is spoken to (`adapters/scanner`).
 
@@ -11,20 +11,20 @@ use crate::{
     ports::{Scanner, ScannerLimits},
 };
 
-/// The scanner of a node, and how it ends.
+/// The scanners of a node, and how they end.
 pub enum Antivirus {
     /// Ours.
     Managed(Arc<ManagedClamd>),
     /// Somebody else's.
-    External(Arc<ExternalClamd>),
+    External(Vec<Arc<ExternalClamd>>),
 }
 
 impl Antivirus {
-    /// As the service asks it.
-    pub fn scanner(&self) -> Arc<dyn Scanner> {
+    /// As the service asks them.
+    pub fn scanners(&self) -> Vec<Arc<dyn Scanner>> {
         match self {
-            Self::Managed(clamd) => Arc::clone(clamd) as Arc<dyn Scanner>,
-            Self::External(clamd) => Arc::clone(clamd) as Arc<dyn Scanner>,
+            Self::Managed(clamd) => vec![Arc::clone(clamd) as Arc<dyn Scanner>],
+            Self::External(clamds) => clamds.iter().map(|clamd| Arc::clone(clamd) as Arc<dyn Scanner>).collect(),
         }
     }
 
@@ -36,7 +36,7 @@ impl Antivirus {
     }
 }
 
-/// The scanner as configured. A managed clamd starts in the background, with limits to match the settings; one that
+/// The scanners as configured. A managed clamd starts in the background, with limits to match the settings; one that
 /// cannot start is down, and tried again.
 pub async fn open(config: &Config, max_file_bytes: u64) -> Result<Antivirus, ServeError> {
     let scanner = &config.scanner;
@@ -54,8 +54,6 @@ pub async fn open(config: &Config, max_file_bytes: u64) -> Result<Antivirus, Ser
             Ok(Antivirus::Managed(Arc::new(clamd)))
         }
         ScannerMode::External => {
-            let address: ClamdAddress =
-                scanner.address.parse().map_err(|e| ServeError::Scanner(format!("{}: {e}", scanner.address)))?;
             let limits = ScannerLimits {
                 max_file_bytes: limits.max_file_bytes,
                 max_scan_bytes: limits.max_scan_bytes,
@@ -63,7 +61,11 @@ pub async fn open(config: &Config, max_file_bytes: u64) -> Result<Antivirus, Ser
                 max_recursion: limits.max_recursion,
                 threads: limits.threads,
             };
-            Ok(Antivirus::External(Arc::new(ExternalClamd::new(ClamdConfig { address, limits }))))
+            let clamds = scanner.addresses().map(|address| {
+                let address: ClamdAddress = address.parse().map_err(ServeError::Scanner)?;
+                Ok(Arc::new(ExternalClamd::new(ClamdConfig { address, limits })))
+            });
+            Ok(Antivirus::External(clamds.collect::<Result<_, ServeError>>()?))
         }
     }
 }
