@@ -119,7 +119,12 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     }
     let mut terminate = signal(tokio::signal::unix::SignalKind::terminate())?;
     let mut interrupt = signal(tokio::signal::unix::SignalKind::interrupt())?;
-    let node = start(&config, Arc::new(SystemClock), Arc::new(SystemIds)).await?;
+    // It may wait for another node's migration, or for a store that does not answer.
+    let node = tokio::select! {
+        node = start(&config, Arc::new(SystemClock), Arc::new(SystemIds)) => node?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     let scanner = tokio::select! {
         scanner = node.scanner_line() => scanner,
         _ = terminate.recv() => return node.stop().await,
@@ -170,7 +175,7 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     let store = database.store();
     let node = database::node_name(config, &*ids).map_err(|e| bad_data(&e))?;
     let blobs = blobs::choose(config, Arc::clone(&spool), disk)?;
-    blobs::pair(&*store, &*blobs, &*ids).await?;
+    blobs::pair(&*store, &*blobs, &blobs::told_place(config)?, &*ids).await?;
 
     let settings = store.load_settings().await?.settings;
     let antivirus = antivirus::open(config, settings.max_file_bytes.unsigned_abs()).await?;

@@ -183,6 +183,7 @@ impl App {
         app.spawn_until_stop(|app| async move { app.scanning.watch(&app.stop).await });
         app.spawn_until_stop(|app| async move { app.watch_settings().await });
         app.spawn_until_stop(|app| async move { app.keep_leases().await });
+        app.spawn_until_stop(|app| async move { app.clear_away().await });
         app.spawn_until_stop(|app| async move { app.watch_health().await });
         Ok(app)
     }

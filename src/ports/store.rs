@@ -365,10 +365,12 @@ pub trait SettingsStore: Send + Sync + 'static {
 }
 
 /// The id of a database and its store of bytes, as the database has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreClaim {
     /// The id.
     pub id: StoreId,
+    /// Where the store of bytes was whose node claimed it.
+    pub place: String,
     /// The store of bytes has it, too. Without this a start was killed between the two.
     pub confirmed: bool,
 }
@@ -378,8 +380,9 @@ pub struct StoreClaim {
 pub trait PairingStore: Send + Sync + 'static {
     /// The id, once there is one.
     async fn find_store_claim(&self) -> Result<Option<StoreClaim>, StoreError>;
-    /// Takes this id unless there is one already; answers the one that counts, also where many nodes start at once.
-    async fn claim_store_id(&self, id: StoreId) -> Result<StoreClaim, StoreError>;
+    /// Takes this id for the store at this place unless there is one already; answers the one that counts, also where
+    /// many nodes start at once.
+    async fn claim_store_id(&self, id: StoreId, place: &str) -> Result<StoreClaim, StoreError>;
     /// Notes that the store of bytes has the id.
     async fn confirm_store_id(&self) -> Result<(), StoreError>;
 }

@@ -55,7 +55,7 @@ enum Pair {
     Fits,
     /// Neither has one: the first start, or the first of a version that gives them.
     New,
-    /// The database has claimed one that the store never got: a start was killed in between.
+    /// The database has claimed one for this very store, which never got it: a start was killed in between.
     Unfinished(StoreId),
     /// Both have it, and the database has not noted that yet.
     Unconfirmed,
@@ -63,23 +63,24 @@ enum Pair {
     Strangers(String),
 }
 
-fn judge(claim: Option<StoreClaim>, found: Option<StoreId>) -> Pair {
+fn judge(claim: Option<StoreClaim>, found: Option<StoreId>, own_place: &str) -> Pair {
     match (claim, found) {
         (None, None) => Pair::New,
-        (Some(StoreClaim { id, confirmed: false }), None) => Pair::Unfinished(id),
-        (Some(StoreClaim { id, confirmed }), Some(found)) if id == found => {
+        (Some(StoreClaim { id, place, confirmed: false }), None) if place == own_place => Pair::Unfinished(id),
+        (Some(StoreClaim { id, confirmed, place: _ }), Some(found)) if id == found => {
             if confirmed {
                 Pair::Fits
             } else {
                 Pair::Unconfirmed
             }
         }
-        (Some(StoreClaim { id, .. }), None) => Pair::Strangers(format!(
-            "the database belongs to the store of bytes {id}, and this one has no id: another bucket, prefix or \
-             folder, or one that was emptied. Set blob_url (or data_dir) to the store with that id"
+        (Some(StoreClaim { id, place, .. }), None) => Pair::Strangers(format!(
+            "the database belongs to the store of bytes {id}, first used at {place}, and this one, {own_place}, has no \
+             id: another bucket, prefix or folder, or one that was emptied. Set blob_url (or data_dir) to the store with \
+             that id"
         )),
-        (Some(StoreClaim { id, .. }), Some(found)) => Pair::Strangers(format!(
-            "the database belongs to the store of bytes {id}, and this one is {found}: set blob_url (or data_dir) to \
+        (Some(StoreClaim { id, place, .. }), Some(found)) => Pair::Strangers(format!(
+            "the database belongs to the store of bytes {id}, first used at {place}, and this one is {found}: set blob_url (or data_dir) to \
              the store with the first id, or the database to the one that belongs to the second"
         )),
         (None, Some(found)) => Pair::Strangers(format!(
@@ -110,15 +111,34 @@ fn unreadable(error: crate::ports::BlobError) -> ServeError {
     ServeError::Blobs(format!("its id cannot be asked for: {error}"))
 }
 
+/// Where this node keeps its files, so that no other node's place is called the same. A folder is its machine's.
+pub(super) fn told_place(config: &Config) -> Result<String, ServeError> {
+    Ok(match place(config)? {
+        Some(S3Place { endpoint, region, bucket, prefix, .. }) => {
+            format!("s3://{bucket}/{prefix} at {}", endpoint.unwrap_or(region))
+        }
+        None => {
+            let machine = rustix::system::uname();
+            let folder = config.data_dir.canonicalize().unwrap_or_else(|_| config.data_dir.clone());
+            format!("{} on {}", folder.display(), machine.nodename().to_string_lossy())
+        }
+    })
+}
+
 /// Lets only each other's pass, and makes a pair of two that are new.
-pub(super) async fn pair(store: &dyn PairingStore, blobs: &dyn BlobStore, ids: &dyn Ids) -> Result<(), ServeError> {
+pub(super) async fn pair(
+    store: &dyn PairingStore,
+    blobs: &dyn BlobStore,
+    own_place: &str,
+    ids: &dyn Ids,
+) -> Result<(), ServeError> {
     let (mut claim, mut found) = look(store, blobs).await?;
-    if judge(claim, found) == Pair::New {
+    if judge(claim.clone(), found, own_place) == Pair::New {
         // Of many nodes that start at once, one claim counts.
-        store.claim_store_id(StoreId(ids.random())).await?;
+        store.claim_store_id(StoreId(ids.random()), own_place).await?;
         (claim, found) = look(store, blobs).await?;
     }
-    match judge(claim, found) {
+    match judge(claim, found, own_place) {
         Pair::Fits => Ok(()),
         Pair::Unfinished(id) => {
             crate::fault_point!("S1-claimed");
@@ -139,12 +159,13 @@ mod tests {
     const A: StoreId = StoreId([1; 16]);
     const B: StoreId = StoreId([2; 16]);
 
-    const fn claimed(id: StoreId, confirmed: bool) -> Option<StoreClaim> {
-        Some(StoreClaim { id, confirmed })
+    fn claimed(id: StoreId, confirmed: bool) -> Option<StoreClaim> {
+        Some(StoreClaim { id, place: "s3://ours".into(), confirmed })
     }
 
     #[test]
     fn only_each_others_pass_and_a_killed_start_is_finished() {
+        let judge = |claim, found| judge(claim, found, "s3://ours");
         assert_eq!(judge(None, None), Pair::New);
         assert_eq!(judge(claimed(A, true), Some(A)), Pair::Fits);
         assert_eq!(judge(claimed(A, false), None), Pair::Unfinished(A));
@@ -152,8 +173,14 @@ mod tests {
         for (claim, found) in
             [(claimed(A, true), None), (claimed(A, true), Some(B)), (claimed(A, false), Some(B)), (None, Some(A))]
         {
-            let Pair::Strangers(why) = judge(claim, found) else { panic!("{claim:?} {found:?}") };
+            let Pair::Strangers(why) = judge(claim.clone(), found) else { panic!("{claim:?} {found:?}") };
             assert!(why.contains(&claim.map_or(A, |c| c.id).to_string()), "{why}");
         }
+    }
+
+    #[test]
+    fn what_a_node_with_another_store_has_begun_is_not_finished_here() {
+        let Pair::Strangers(why) = judge(claimed(A, false), None, "s3://typo") else { panic!("they are strangers") };
+        assert!(why.contains("s3://ours") && why.contains("s3://typo"), "{why}");
     }
 }

@@ -30,6 +30,7 @@ mod roundtrip;
 mod s3;
 mod s3_faults;
 mod scanner_faults;
+mod scanners;
 mod settings;
 mod store_id;
 mod stream;

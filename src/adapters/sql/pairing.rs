@@ -15,15 +15,22 @@ use crate::{
 const ROW: i64 = 1;
 
 pub(super) async fn find(conn: &mut Conn) -> Result<Option<StoreClaim>, StoreError> {
-    let row: Option<(Vec<u8>, bool)> =
-        store::table.find(ROW).select((store::store_id, store::confirmed)).first(conn).await.optional()?;
-    row.map(|(id, confirmed)| Ok(StoreClaim { id: StoreId(rows::bytes("store", "store_id", ROW, &id)?), confirmed }))
-        .transpose()
+    let columns = (store::store_id, store::place, store::confirmed);
+    let row: Option<(Vec<u8>, String, bool)> = store::table.find(ROW).select(columns).first(conn).await.optional()?;
+    row.map(|(id, place, confirmed)| {
+        Ok(StoreClaim { id: StoreId(rows::bytes("store", "store_id", ROW, &id)?), place, confirmed })
+    })
+    .transpose()
 }
 
-pub(super) async fn claim(conn: &mut Conn, id: StoreId) -> Result<StoreClaim, StoreError> {
+pub(super) async fn claim(conn: &mut Conn, id: StoreId, place: String) -> Result<StoreClaim, StoreError> {
     diesel::insert_into(store::table)
-        .values((store::id.eq(ROW), store::store_id.eq(id.0.as_slice()), store::confirmed.eq(false)))
+        .values((
+            store::id.eq(ROW),
+            store::store_id.eq(id.0.as_slice()),
+            store::place.eq(place),
+            store::confirmed.eq(false),
+        ))
         .on_conflict_do_nothing()
         .execute(conn)
         .await?;

@@ -92,6 +92,7 @@ diesel::table! {
     store (id) {
         id -> BigInt,
         store_id -> Binary,
+        place -> Text,
         confirmed -> Bool,
     }
 }

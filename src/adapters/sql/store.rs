@@ -214,8 +214,9 @@ impl PairingStore for SqlStore {
         timed!(self.read, "find_store_claim", |conn| pairing::find(conn))
     }
 
-    async fn claim_store_id(&self, id: StoreId) -> Result<StoreClaim, StoreError> {
-        timed!(self.write, "claim_store_id", |conn| pairing::claim(conn, id))
+    async fn claim_store_id(&self, id: StoreId, place: &str) -> Result<StoreClaim, StoreError> {
+        let place = place.to_owned();
+        timed!(self.write, "claim_store_id", |conn| pairing::claim(conn, id, place))
     }
 
     async fn confirm_store_id(&self) -> Result<(), StoreError> {

@@ -6,6 +6,7 @@
 use std::{
     io::{self, SeekFrom},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -38,6 +39,8 @@ const KEPT: usize = 16;
 /// Bytes of all uploads on their way at once, counted in units.
 const MEMORY: u64 = 64 << 20;
 const UNIT: u64 = 64 << 10;
+/// Longest wait for it: behind a store that has become slow the next uploads are refused, not piled up.
+const WAIT: Duration = Duration::from_secs(60);
 
 /// The memory that uploads on their way share. Who finds none left waits: in the order of asking, so that small ones
 /// pass between the parts of large ones.
@@ -55,11 +58,17 @@ impl Default for Memory {
 }
 
 impl Memory {
-    async fn take(&self, bytes: u64) -> SemaphorePermit<'_> {
+    async fn take(&self, bytes: u64) -> Result<SemaphorePermit<'_>, BlobError> {
         // A part larger than all of it has it for itself.
         let units = bytes.min(MEMORY).div_ceil(UNIT).max(1);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
-        self.units.acquire_many(units).await.expect("it is never closed")
+        match tokio::time::timeout(WAIT, self.units.acquire_many(units)).await {
+            Ok(taken) => Ok(taken.expect("it is never closed")),
+            Err(_) => {
+                let why = format!("the uploads before this one did not get through within {} s", WAIT.as_secs());
+                Err(BlobError::Unavailable(io::Error::new(io::ErrorKind::TimedOut, why)))
+            }
+        }
     }
 
     /// Empty pieces for so many bytes.
@@ -115,7 +124,7 @@ impl Bucket {
 
     async fn put(&self, object: &Path, spooled: &Arc<dyn Spooled>) -> Result<(), BlobError> {
         let size = spooled.size();
-        let _taken = self.memory.take(size).await;
+        let _taken = self.memory.take(size).await?;
         let pieces = read(spooled, 0, self.memory.pieces(size)?, size).await?;
         let payload = PutPayload::from_iter(pieces.iter().cloned());
         let put = within(moving(size), self.store.put(object, payload)).await;
@@ -128,7 +137,7 @@ impl Bucket {
         let id = &id.0;
         let puts = (0..size.div_ceil(part)).map(|number| async move {
             let (at, len) = (number * part, part.min(size - number * part));
-            let _taken = self.memory.take(len).await;
+            let _taken = self.memory.take(len).await?;
             let pieces = read(spooled, at, self.memory.pieces(len)?, len).await?;
             let payload = PutPayload::from_iter(pieces.iter().cloned());
             let number = usize::try_from(number).map_err(io::Error::other)?;

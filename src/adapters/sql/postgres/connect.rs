@@ -2,11 +2,14 @@
 //!
 //! Not here: the pool (`super`) and the TLS stream itself (`tls.rs`).
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, net::IpAddr, time::Duration};
 
 use diesel::{QueryableByName, sql_types};
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
-use tokio_postgres::{NoTls, config::SslMode};
+use tokio_postgres::{
+    NoTls,
+    config::{Host, SslMode},
+};
 
 use super::{tls::Tls, unavailable};
 use crate::ports::StoreError;
@@ -29,23 +32,29 @@ pub(in super::super) struct Server {
 }
 
 impl Server {
-    /// Reads `postgres://USER:PASSWORD@HOST:PORT/NAME?…`. `sslmode` is `disable`, `require` (encrypted, to whomever) or
+    /// Reads `postgres://USER:PASSWORD@HOST:PORT/NAME?…`. `sslmode` is `disable` (unless told, on this machine only), `require` (encrypted, to whomever) or
     /// `verify-full` (to the host of that name, by `sslrootcert=FILE` or the machine's own certificates). No message
     /// holds the password.
     pub(in super::super) fn parse(url: &str) -> Result<Self, StoreError> {
         let bad = |why: String| StoreError::Refused(format!("database_url: {why}"));
         let (place, parameters) = url.split_once('?').unwrap_or((url, ""));
-        let (mut mode, mut roots, mut rest) = ("disable", None, Vec::new());
+        let (mut mode, mut roots, mut rest) = (None, None, Vec::new());
         for parameter in parameters.split('&').filter(|p| !p.is_empty()) {
             match parameter.split_once('=') {
-                Some(("sslmode", value)) => mode = value,
+                Some(("sslmode", value)) => mode = Some(value),
                 Some(("sslrootcert", value)) => roots = Some(value),
                 _ => rest.push(parameter),
             }
         }
         let mut config: tokio_postgres::Config =
             format!("{place}?{}", rest.join("&")).parse().map_err(|e| bad(told(&e)))?;
-        let tls = match (mode, roots) {
+        if mode.is_none() && !config.get_hosts().iter().all(is_here) {
+            let what = "the database is on another machine, and sslmode says nothing of TLS";
+            return Err(bad(format!(
+                "{what}: add sslmode=verify-full, or sslmode=disable for a network that you trust"
+            )));
+        }
+        let tls = match (mode.unwrap_or("disable"), roots) {
             ("disable", None) => None,
             ("require", None) => Some(Tls::to_anyone()),
             ("verify-full", roots) => Some(Tls::verified(roots).map_err(bad)?),
@@ -57,6 +66,11 @@ impl Server {
         config.options(options);
         if config.get_application_name().is_none() {
             config.application_name("lhfile");
+        }
+        if config.get_connect_timeout().is_none() {
+            // Of several hosts a silent one must leave time for the next.
+            let hosts = u32::try_from(config.get_hosts().len()).unwrap_or(u32::MAX).max(1);
+            config.connect_timeout(if hosts == 1 { CONNECT } else { CONNECT / (hosts + 1) });
         }
         config.tcp_user_timeout(SILENCE).keepalives_idle(SILENCE);
         Ok(Self { config, tls })
@@ -91,6 +105,14 @@ impl Server {
             })?;
         }
         Ok(conn)
+    }
+}
+
+/// On this machine: nobody else hears what is said.
+fn is_here(host: &Host) -> bool {
+    match host {
+        Host::Tcp(name) => name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()),
+        Host::Unix(_) => true,
     }
 }
 

@@ -305,6 +305,14 @@ where
         Err(_) => return tell(Err(Ended::Undone(unavailable("the database does not answer").into()))),
     };
     let written = matches!((&result, way), (Ok(_), Way::Write));
+    if matches!(way, Way::Read) {
+        // What was read is known: its end is nobody's concern.
+        tell(result.map_err(Ended::Undone));
+        if let Ok(Ok(())) = timeout(PATIENCE, lease.conn().batch_execute("ROLLBACK")).await {
+            lease.give_back();
+        }
+        return;
+    }
     if !written {
         if let Ok(Ok(())) = timeout(PATIENCE, lease.conn().batch_execute("ROLLBACK")).await {
             lease.give_back();

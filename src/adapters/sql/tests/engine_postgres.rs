@@ -206,6 +206,8 @@ async fn a_server_that_is_not_there_or_not_durable_is_refused_without_its_passwo
         let refused = refused.err().expect(options);
         assert!(matches!(&refused, StoreError::Refused(text) if text.contains(said)), "{options}: {refused}");
     }
+    let away = PostgresStore::open("postgres://someone:s3cr3t@db.example/x").await.err().expect("in the open");
+    assert!(matches!(&away, StoreError::Refused(text) if text.contains("sslmode=verify-full")), "{away}");
     let told = PostgresStore::look(&cluster().url(&database)).await.expect("looks");
     assert!(told.starts_with("PostgreSQL 1") && told.contains(&database), "{told}");
 }

@@ -9,14 +9,16 @@ use crate::{domain::StoreId, ports::StoreClaim};
 async fn of_many_claims_the_first_counts_and_is_confirmed_once() {
     let w = world();
     assert_eq!(w.store.find_store_claim().await.expect("finds"), None);
-    let claims = (1..=8).map(|n| w.store.claim_store_id(StoreId([n; 16])));
+    let places: Vec<_> = (1..=8_u8).map(|n| (n, format!("s3://bucket-{n}"))).collect();
+    let claims = places.iter().map(|(n, place)| w.store.claim_store_id(StoreId([*n; 16]), place));
     let claims: Vec<_> =
         futures_util::future::join_all(claims).await.into_iter().map(|claim| claim.expect("claims")).collect();
-    let first = claims[0];
+    let first = claims[0].clone();
+    assert_eq!(first.place, format!("s3://bucket-{}", first.id.0[0]));
     assert!(!first.confirmed && claims.iter().all(|claim| *claim == first), "{claims:?}");
-    assert_eq!(w.store.find_store_claim().await.expect("finds"), Some(first));
+    assert_eq!(w.store.find_store_claim().await.expect("finds"), Some(first.clone()));
     w.store.confirm_store_id().await.expect("confirms");
     let confirmed = StoreClaim { confirmed: true, ..first };
-    assert_eq!(w.store.find_store_claim().await.expect("finds"), Some(confirmed));
-    assert_eq!(w.store.claim_store_id(StoreId([9; 16])).await.expect("claims"), confirmed);
+    assert_eq!(w.store.find_store_claim().await.expect("finds"), Some(confirmed.clone()));
+    assert_eq!(w.store.claim_store_id(StoreId([9; 16]), "s3://late").await.expect("claims"), confirmed);
 }

@@ -40,7 +40,7 @@ async fn no_statement_of_a_call_walks_a_table_or_sorts() {
     w.store.fence_upload(first).await.expect("fences");
     w.store.abort_upload(first, event, w.now()).await.expect("aborts");
     w.store.note_multipart(second, &MultipartId("m".into())).await.expect("notes");
-    w.store.claim_store_id(StoreId([1; 16])).await.expect("claims");
+    w.store.claim_store_id(StoreId([1; 16]), "s3://a").await.expect("claims");
     w.store.confirm_store_id().await.expect("confirms");
     let mut commit = w.commit(&own, &running, second);
     (commit.bytes, commit.verdict.signatures) = (BytesAt::Shared(view.blob.id), "9".into());
