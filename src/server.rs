@@ -25,11 +25,10 @@ use crate::{
     adapters::{
         blobs::{SpoolLimits, open as open_disk},
         content::Inspector,
-        scanner::{ClamdAddress, ClamdConfig, ExternalClamd, ManagedClamd, ManagedConfig},
     },
     app::{self, App, Limits, Parts, ScannerState, Secrets},
-    config::{Algorithm, Config, KeyMaterial, ScannerMode},
-    ports::{Clock, Ids, Scanner, ScannerLimits, Spool, StoreError, SystemClock, SystemIds},
+    config::{Algorithm, Config, KeyMaterial},
+    ports::{Clock, Ids, Spool, StoreError, SystemClock, SystemIds},
     rpc::{
         self,
         access::AccessLayer,
@@ -41,10 +40,12 @@ use crate::{
     secret, telemetry,
 };
 
+mod antivirus;
 pub mod blobs;
 mod connections;
 mod database;
 
+use antivirus::Antivirus;
 use database::Database;
 
 /// How long the ready line waits for the scanner's first verdict on itself.
@@ -86,12 +87,6 @@ pub enum ServeError {
     /// The transport ended.
     #[error("serving ended: {0}")]
     Transport(#[from] tonic::transport::Error),
-}
-
-/// The scanner of a node, and how it ends.
-enum Antivirus {
-    Managed(Arc<ManagedClamd>),
-    External(Arc<ExternalClamd>),
 }
 
 /// A node that serves.
@@ -178,11 +173,8 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     blobs::pair(&*store, &*blobs, &*ids).await?;
 
     let settings = store.load_settings().await?.settings;
-    let antivirus = antivirus(config, settings.max_file_bytes.unsigned_abs()).await?;
-    let scanner: Arc<dyn Scanner> = match &antivirus {
-        Antivirus::Managed(clamd) => Arc::clone(clamd) as Arc<dyn Scanner>,
-        Antivirus::External(clamd) => Arc::clone(clamd) as Arc<dyn Scanner>,
-    };
+    let antivirus = antivirus::open(config, settings.max_file_bytes.unsigned_abs()).await?;
+    let scanner = antivirus.scanner();
     let app = App::start(Parts {
         store,
         spool,
@@ -275,38 +267,6 @@ fn key_set(config: &Config, secret: &[u8]) -> Result<KeySet, ServeError> {
     KeySet::new(keys, Duration::from_secs(config.max_token_ttl_seconds)).map_err(|e| bad(&e))
 }
 
-/// The scanner as configured. A managed clamd starts in the background, with limits to match the settings; one that
-/// cannot start is down, and tried again.
-async fn antivirus(config: &Config, max_file_bytes: u64) -> Result<Antivirus, ServeError> {
-    let scanner = &config.scanner;
-    let limits = scanner.limits;
-    match scanner.mode {
-        ScannerMode::Managed => {
-            let managed = ManagedConfig {
-                data_dir: config.data_dir.clone(),
-                signature_dir: scanner.signature_dir.clone(),
-                clamd_binary: scanner.clamd_binary.clone(),
-                threads: limits.threads,
-                max_file_bytes,
-            };
-            let clamd = ManagedClamd::start(managed).await.map_err(|e| ServeError::Scanner(e.to_string()))?;
-            Ok(Antivirus::Managed(Arc::new(clamd)))
-        }
-        ScannerMode::External => {
-            let address: ClamdAddress =
-                scanner.address.parse().map_err(|e| ServeError::Scanner(format!("{}: {e}", scanner.address)))?;
-            let limits = ScannerLimits {
-                max_file_bytes: limits.max_file_bytes,
-                max_scan_bytes: limits.max_scan_bytes,
-                max_files: limits.max_files,
-                max_recursion: limits.max_recursion,
-                threads: limits.threads,
-            };
-            Ok(Antivirus::External(Arc::new(ExternalClamd::new(ClamdConfig { address, limits }))))
-        }
-    }
-}
-
 /// The listener's HTTP/2 with its limits, which bind before any layer.
 fn transport(config: &Config) -> Server {
     let grpc = &config.grpc;
@@ -363,9 +323,7 @@ impl Node {
             serving.abort();
         }
         app.stop(Duration::from_secs(5)).await;
-        if let Antivirus::Managed(clamd) = &antivirus {
-            clamd.stop().await;
-        }
+        antivirus.stop().await;
         database.close().await;
         match ended {
             Ok(Ok(result)) => Ok(result?),
