@@ -134,6 +134,12 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let mut interrupt = signal(tokio::signal::unix::SignalKind::interrupt())?;
     let mut hangup = signal(tokio::signal::unix::SignalKind::hangup())?;
     let node = start(&config, Arc::new(SystemClock), Arc::new(SystemIds)).await?;
+    let reread = Arc::clone(&node.reread);
+    node.app.spawn_until_stop(|_| async move {
+        while hangup.recv().await.is_some() {
+            reread.notify_one();
+        }
+    });
     let scanner = tokio::select! {
         scanner = node.scanner_line() => scanner,
         _ = terminate.recv() => return node.stop().await,
@@ -146,13 +152,10 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         if config.tls.is_on() { " (TLS)" } else { "" },
         config.data_dir.display()
     );
-    loop {
-        tokio::select! {
-            _ = hangup.recv() => node.reread.notify_one(),
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            () = node.ended.cancelled() => break,
-        }
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = node.ended.cancelled() => {}
     }
     tracing::info!(grace_seconds = node.grace.as_secs(), "ending: no new calls, running ones may finish");
     node.stop().await

@@ -49,7 +49,7 @@ pub mod names {
     /// TLS handshakes that ended. Label [`OUTCOME`].
     pub const TLS_HANDSHAKES: &str = "lhfile_tls_handshakes_total";
     /// When our certificate ends, in seconds since 1970.
-    pub const TLS_CERTIFICATE_ENDS: &str = "lhfile_tls_certificate_ends_seconds";
+    pub const TLS_CERTIFICATE_ENDS: &str = "lhfile_tls_certificate_ends";
     /// Stored bytes found damaged.
     pub const CORRUPT: &str = "lhfile_corrupt_total";
 
