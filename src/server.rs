@@ -6,7 +6,6 @@
 use std::{
     fs::{DirBuilder, File, TryLockError},
     io,
-    net::SocketAddr,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,7 +13,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{oneshot, watch},
+    sync::{Notify, oneshot, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -27,11 +26,11 @@ use crate::{
         content::Inspector,
     },
     app::{self, App, Limits, Parts, ScannerState, Secrets},
-    config::{Algorithm, Config, KeyMaterial},
+    config::{Algorithm, Config, KeyMaterial, Listen},
     ports::{Clock, Ids, Spool, StoreError, SystemClock, SystemIds},
     rpc::{
         self,
-        access::AccessLayer,
+        access::{AccessLayer, Credentials},
         credential::{KeyAlgorithm, KeyConfig, KeySet},
         deadline::DeadlineLayer,
         methods::MethodTable,
@@ -42,11 +41,20 @@ use crate::{
 
 mod antivirus;
 pub mod blobs;
+mod certificate;
+pub mod certified;
 mod connections;
 mod database;
+mod handshakes;
+mod listener;
+pub mod tls;
 
 use antivirus::Antivirus;
+use connections::Incoming;
 use database::Database;
+use handshakes::Handshakes;
+use listener::Listener;
+use tls::Tls;
 
 /// How long the ready line waits for the scanner's first verdict on itself.
 const SCANNER_PATIENCE: Duration = Duration::from_secs(15);
@@ -59,7 +67,10 @@ const CUT_WITHIN: Duration = Duration::from_secs(2);
 pub enum ServeError {
     /// The address cannot be listened on.
     #[error("cannot listen on {0} ({1}): is another lhfile running there? Choose another with --listen")]
-    Listen(SocketAddr, #[source] io::Error),
+    Listen(Listen, #[source] io::Error),
+    /// The certificates of the listener, or the services that certificates stand for.
+    #[error("{0}")]
+    Tls(String),
     /// The data folder cannot be used.
     #[error("the data folder {0} cannot be used: {1}")]
     Data(PathBuf, String),
@@ -92,7 +103,9 @@ pub enum ServeError {
 /// A node that serves.
 pub struct Node {
     /// Where.
-    pub address: SocketAddr,
+    pub address: Listen,
+    /// Notified, it reads its certificates again.
+    reread: Arc<Notify>,
     app: Arc<App>,
     database: Database,
     antivirus: Antivirus,
@@ -108,7 +121,7 @@ pub struct Node {
     grace: Duration,
 }
 
-/// Serves until SIGTERM or SIGINT; prints one line when it is ready.
+/// Serves until SIGTERM or SIGINT; prints one line when it is ready. On SIGHUP it reads its certificates again.
 ///
 /// # Errors
 /// See [`ServeError`]; each says what to do.
@@ -119,21 +132,29 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     }
     let mut terminate = signal(tokio::signal::unix::SignalKind::terminate())?;
     let mut interrupt = signal(tokio::signal::unix::SignalKind::interrupt())?;
+    let mut hangup = signal(tokio::signal::unix::SignalKind::hangup())?;
     // It may wait for another node's migration, or for a store that does not answer.
     let node = tokio::select! {
         node = start(&config, Arc::new(SystemClock), Arc::new(SystemIds)) => node?,
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
+    let reread = Arc::clone(&node.reread);
+    node.app.spawn_until_stop(|_| async move {
+        while hangup.recv().await.is_some() {
+            reread.notify_one();
+        }
+    });
     let scanner = tokio::select! {
         scanner = node.scanner_line() => scanner,
         _ = terminate.recv() => return node.stop().await,
         _ = interrupt.recv() => return node.stop().await,
     };
     println!(
-        "lhfile {} ready on {}, data in {}; {scanner}",
+        "lhfile {} ready on {}{}, data in {}; {scanner}",
         env!("CARGO_PKG_VERSION"),
         node.address,
+        if config.tls.is_on() { " (TLS)" } else { "" },
         config.data_dir.display()
     );
     tokio::select! {
@@ -162,9 +183,13 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     let secrets = Secrets::new(&[secret]).ok_or_else(|| bad_data(&"the secret has less than 32 bytes"))?;
     let table = Arc::new(MethodTable::read().map_err(|e| ServeError::Start(e.to_string()))?);
 
+    let certified = certified::callers(&config.tls).map_err(ServeError::Tls)?;
+    let tls = config.tls.is_on().then(|| Tls::load(&config.tls, clock.now())).transpose().map_err(ServeError::Tls)?;
+
     // The port before the data: who cannot listen does not open the database.
-    let listener = connections::listen(config.listen).map_err(|e| ServeError::Listen(config.listen, e))?;
-    let address = listener.local_addr().map_err(|e| ServeError::Listen(config.listen, e))?;
+    let unheard = |error| ServeError::Listen(config.listen.clone(), error);
+    let listener = Listener::bind(&config.listen, config.socket_mode).map_err(unheard)?;
+    let address = listener.address().map_err(unheard)?;
 
     let limits = SpoolLimits { budget_bytes: config.spool.budget_bytes, reserve_percent: config.spool.reserve_percent };
     let root = data.clone();
@@ -200,7 +225,8 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
 
     // The sender is kept by nobody yet: keys are read once. Reloading them only has to send.
     let (_, keys) = watch::channel(Arc::new(keys));
-    let access = AccessLayer::new(&table, config.is_reflection_public(), keys, clock, app.tasks().clone())
+    let believed = Credentials { keys, certified, clock: Arc::clone(&clock) };
+    let access = AccessLayer::new(&table, config.is_reflection_public(), believed, app.tasks().clone())
         .map_err(|e| ServeError::Start(e.to_string()))?;
     let reporter = HealthReporter::new();
     let services = rpc::routes::routes(&app, reporter.clone()).map_err(|e| ServeError::Start(e.to_string()))?;
@@ -217,7 +243,13 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
         .layer(access)
         .add_routes(services);
     let (ended, cut) = (CancellationToken::new(), CancellationToken::new());
-    let incoming = connections::accept(listener, config.limits.connections, lifetime(config), cut.clone());
+    let (most, reread) = (config.limits.connections, Arc::new(Notify::new()));
+    let handshakes = tls.as_ref().map(|tls| Handshakes::new(tls.subscribe(), most));
+    let incoming = Incoming { listener, handshakes, most, lifetime: lifetime(config), cut: cut.clone() }.connections();
+    if let Some(tls) = tls {
+        let reread = Arc::clone(&reread);
+        app.spawn_until_stop(|_| tls.follow(reread, clock));
+    }
     let serves = ended.clone().drop_guard();
     let serving = app.tasks().spawn(async move {
         let _serves = serves;
@@ -226,6 +258,7 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     });
     Ok(Node {
         address,
+        reread,
         app,
         database,
         antivirus,

@@ -4,15 +4,13 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use super::{Algorithm, Config, ConfigError, KeyConfig, ScannerMode};
-
-/// A socket path holds this many bytes.
-const MAX_SOCKET_PATH: usize = 107;
+use super::{Algorithm, Config, ConfigError, KeyConfig, Listen, ScannerMode, listen::MAX_SOCKET_PATH};
 
 impl Config {
     /// The first rule that does not hold.
     pub(super) fn judge(&self) -> Result<(), ConfigError> {
         self.judge_addresses()?;
+        self.judge_tls()?;
         self.judge_database()?;
         self.judge_keys()?;
         self.judge_scanner()?;
@@ -28,15 +26,16 @@ impl Config {
     }
 
     fn judge_addresses(&self) -> Result<(), ConfigError> {
-        if !self.is_loopback() && !self.allow_plaintext_beyond_loopback {
+        if !self.is_loopback() && !self.tls.is_on() && !self.allow_plaintext_beyond_loopback {
             return Err(ConfigError::new(format!(
-                "listen = {} can be reached from other machines, and this version speaks no TLS: listen on 127.0.0.1, \
-                 or let a proxy on this machine end TLS, or set allow_plaintext_beyond_loopback = true for a network \
-                 that you trust",
+                "listen = {} can be reached from other machines, and without TLS everybody between may read tokens and \
+                 files: set cert_file and key_file in [tls], or listen on 127.0.0.1, or set \
+                 allow_plaintext_beyond_loopback = true for a network that you trust",
                 self.listen
             )));
         }
-        if self.listen.port() != 0 && self.metrics_listen == Some(self.listen) {
+        let own = self.metrics_listen.filter(|metrics| metrics.port() != 0).map(Listen::Tcp);
+        if own.as_ref() == Some(&self.listen) {
             return Err(ConfigError::new("metrics_listen is the same as listen: give it a port of its own"));
         }
         if self.data_dir.as_os_str().is_empty() {

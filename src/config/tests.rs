@@ -63,9 +63,60 @@ fn wrong_type_is_refused_naming_file_and_key() {
 #[test]
 fn plaintext_beyond_loopback_needs_the_word() {
     let text = refusal("listen = \"0.0.0.0:50051\"");
-    assert!(text.contains("TLS") && text.contains("allow_plaintext_beyond_loopback"), "{text}");
+    assert!(text.contains("[tls]") && text.contains("allow_plaintext_beyond_loopback"), "{text}");
+    let secured = "listen = \"0.0.0.0:50051\"\n[tls]\ncert_file = \"c\"\nkey_file = \"k\"";
+    assert!(!load(secured).expect("TLS").is_reflection_public());
     let config = load("listen = \"0.0.0.0:50051\"\nallow_plaintext_beyond_loopback = true").expect("allowed by name");
     assert!(!config.is_reflection_public());
+}
+
+#[test]
+fn socket_counts_as_loopback_and_has_a_mode_for_its_owner() {
+    let config = load("listen = \"unix:/run/lhfile.sock\"").expect("a socket");
+    assert_eq!((config.listen.to_string().as_str(), config.socket_mode), ("unix:/run/lhfile.sock", 0o600));
+    assert!(config.is_loopback() && config.is_reflection_public());
+    for bad in ["unix:", "unix:run/s", "unix:/", "localhost:1", &format!("unix:/{}", "s".repeat(107))] {
+        assert!(refusal(&format!("listen = {bad:?}")).contains("listen"), "{bad}");
+    }
+    assert_eq!(load("socket_mode = \"660\"").expect("its group").socket_mode, 0o660);
+    for bad in ["0060", "rw", "6000", "1600", "8", "0608"] {
+        assert!(refusal(&format!("socket_mode = {bad:?}")).contains("socket_mode"), "{bad}");
+    }
+}
+
+#[test]
+fn tls_needs_a_pair_of_files_and_client_certificates_somebody_who_vouches() {
+    let tls = |rest: &str| format!("[tls]\n{rest}");
+    let pair = "cert_file = \"c\"\nkey_file = \"k\"\n";
+    for half in ["cert_file = \"c\"", "key_file = \"k\""] {
+        assert!(refusal(&tls(half)).contains("key_file"), "{half}");
+    }
+    assert!(refusal(&format!("listen = \"unix:/run/s\"\n{}", tls(pair))).contains("speaks no TLS"));
+    let ca = "client_ca_file = \"ca\"\n";
+    assert!(refusal(&tls(&format!("{pair}{ca}"))).contains("client_certificates"));
+    for asked in ["client_certificates = \"optional\"\n", "client_certificates = \"required\"\n"] {
+        assert!(refusal(&tls(&format!("{pair}{asked}"))).contains("client_ca_file"));
+        assert!(refusal(&tls(&format!("{ca}{asked}"))).contains("cert_file"));
+        let config = load(&tls(&format!("{pair}{ca}{asked}"))).expect("complete");
+        assert_eq!(config.tls.client_ca(), Some(Path::new("ca")));
+    }
+}
+
+#[test]
+fn certificate_stands_for_one_service_by_a_name_of_a_known_kind() {
+    let pair = "[tls]\ncert_file = \"c\"\nkey_file = \"k\"\n";
+    let asked = format!("{pair}client_ca_file = \"ca\"\nclient_certificates = \"optional\"\n");
+    let caller = |certificate: &str| {
+        format!("[[tls.callers]]\ncertificate = {certificate:?}\nservice = \"b\"\npermissions = []\nchats = []\n")
+    };
+    for good in ["dns:backend.internal", "uri:spiffe://chat/b", "cn:backend"] {
+        assert_eq!(load(&format!("{asked}{}", caller(good))).expect(good).tls.callers.len(), 1);
+        assert!(refusal(&format!("{pair}{}", caller(good))).contains("asked for none"), "{good}");
+    }
+    for bad in ["backend", "email:a@b", "dns:", ""] {
+        assert!(refusal(&format!("{asked}{}", caller(bad))).contains("tls.callers"), "{bad}");
+    }
+    assert!(refusal(&format!("{asked}{0}{0}", caller("cn:b"))).contains("twice"));
 }
 
 #[test]
@@ -172,5 +223,5 @@ fn command_line_wins() {
     let overrides =
         Overrides { listen: Some("127.0.0.1:1".parse().expect("an address")), data_dir: Some("/srv/lhfile".into()) };
     let config = Config::load(None, &overrides).expect("holds");
-    assert_eq!((config.listen.port(), config.data_dir.to_str()), (1, Some("/srv/lhfile")));
+    assert_eq!((config.listen.to_string().as_str(), config.data_dir.to_str()), ("127.0.0.1:1", Some("/srv/lhfile")));
 }

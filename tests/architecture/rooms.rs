@@ -118,7 +118,6 @@ const DRIVERS: &[(&str, &[&str])] = &[
             "libsqlite3_sys",
             "crossbeam_channel",
             "tokio_postgres",
-            "tokio_rustls",
             "rustls_native_certs",
         ],
     ),
@@ -127,9 +126,19 @@ const DRIVERS: &[(&str, &[&str])] = &[
     ("blobs", &["object_store", "quick_xml"]),
     ("memory", &[]),
 ];
-/// What every adapter may use besides its driver.
-const ADAPTING: &[&str] =
-    &["tokio", "tokio_stream", "tokio_util", "rustix", "serde", "serde_json", "aws_lc_rs", "getrandom", "http"];
+/// What every adapter may use besides its driver; the server, too.
+const ADAPTING: &[&str] = &[
+    "tokio",
+    "tokio_stream",
+    "tokio_util",
+    "tokio_rustls",
+    "rustix",
+    "serde",
+    "serde_json",
+    "aws_lc_rs",
+    "getrandom",
+    "http",
+];
 
 /// Every import of this file that the table does not allow.
 pub fn imports(file: &Source) -> Vec<Violation> {

@@ -37,3 +37,6 @@ mod stream;
 mod switches;
 mod telling;
 mod threats;
+mod tls;
+mod tls_clients;
+mod unix_socket;

@@ -15,6 +15,7 @@ use std::{
 };
 
 use tokio::{sync::OnceCell, time::sleep};
+use tonic::transport::ClientTlsConfig;
 
 use super::{
     Bucket,
@@ -187,6 +188,10 @@ impl Node {
     /// Where it tells its metrics.
     pub fn metrics_address(&self) -> SocketAddr {
         self.metrics
+    }
+    /// How its clients are secured, if it speaks TLS.
+    pub fn tls(&self) -> Option<&ClientTlsConfig> {
+        self.setup.tls.as_ref()
     }
     /// The name of its PostgreSQL database.
     pub fn postgres(&self) -> Option<&str> {

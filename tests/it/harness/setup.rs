@@ -4,6 +4,8 @@
 
 use std::net::SocketAddr;
 
+use tonic::transport::ClientTlsConfig;
+
 use super::{Bucket, node::new_database, postgres::cluster};
 
 /// How a server is to be started.
@@ -14,6 +16,7 @@ pub struct Setup {
     pub(super) fault: Option<String>,
     pub(super) disk: Option<String>,
     pub(super) wait_for_scanner: bool,
+    pub(super) tls: Option<ClientTlsConfig>,
     pub(super) database: Database,
     pub(super) blobs: Blobs,
 }
@@ -60,6 +63,7 @@ impl Default for Setup {
             fault: None,
             disk: None,
             wait_for_scanner: true,
+            tls: None,
             database: Database::Sqlite,
             blobs: Blobs::Disk,
         }
@@ -111,6 +115,12 @@ impl Setup {
     /// One line of the configuration, with a dotted key: `limits.uploads_per_visitor = 3`.
     pub fn config(mut self, line: impl Into<String>) -> Self {
         self.config.push(line.into());
+        self
+    }
+    /// Speaks TLS as these lines say, and is spoken to by clients that are like this.
+    pub fn secured(mut self, config: Vec<String>, client: ClientTlsConfig) -> Self {
+        self.config.extend(config);
+        self.tls = Some(client);
         self
     }
     /// Until the next restart: an upload that reaches this point stops there for ever.
