@@ -4,7 +4,9 @@
 //! shares an id: the database claims it, the store of bytes gets it, the database notes that it has it. Not here: how
 //! either keeps it (`adapters/`).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep};
 
 use crate::{
     adapters::blobs::{DiskBlobs, S3Blobs, S3Place},
@@ -14,6 +16,10 @@ use crate::{
 };
 
 use super::ServeError;
+
+/// How long another node may take to give its store the id that it has claimed, and how often it is looked for.
+const BEGUN_WITHIN: Duration = Duration::from_secs(30);
+const BEGUN_PAUSE: Duration = Duration::from_millis(200);
 
 /// The disk's store, or the one in the bucket that the configuration names. May read a small file.
 pub(super) fn choose(
@@ -57,6 +63,8 @@ enum Pair {
     New,
     /// The database has claimed one for this very store, which never got it: a start was killed in between.
     Unfinished(StoreId),
+    /// Another node has claimed one for its store, which may be this one by another address, and is about to give it.
+    Begun,
     /// Both have it, and the database has not noted that yet.
     Unconfirmed,
     /// They are not each other's.
@@ -67,6 +75,7 @@ fn judge(claim: Option<StoreClaim>, found: Option<StoreId>, own_place: &str) -> 
     match (claim, found) {
         (None, None) => Pair::New,
         (Some(StoreClaim { id, place, confirmed: false }), None) if place == own_place => Pair::Unfinished(id),
+        (Some(StoreClaim { confirmed: false, .. }), None) => Pair::Begun,
         (Some(StoreClaim { id, confirmed, place: _ }), Some(found)) if id == found => {
             if confirmed {
                 Pair::Fits
@@ -138,7 +147,13 @@ pub(super) async fn pair(
         store.claim_store_id(StoreId(ids.random()), own_place).await?;
         (claim, found) = look(store, blobs).await?;
     }
-    match judge(claim, found, own_place) {
+    let until = Instant::now() + BEGUN_WITHIN;
+    while judge(claim.clone(), found, own_place) == Pair::Begun && Instant::now() < until {
+        sleep(BEGUN_PAUSE).await;
+        (claim, found) = look(store, blobs).await?;
+    }
+    let strange = |why: String| Err(ServeError::Pair(why));
+    match judge(claim.clone(), found, own_place) {
         Pair::Fits => Ok(()),
         Pair::Unfinished(id) => {
             crate::fault_point!("S1-claimed");
@@ -147,8 +162,13 @@ pub(super) async fn pair(
             Ok(store.confirm_store_id().await?)
         }
         Pair::Unconfirmed => Ok(store.confirm_store_id().await?),
-        Pair::New => Err(ServeError::Pair("the database did not keep the id that it claimed".to_owned())),
-        Pair::Strangers(why) => Err(ServeError::Pair(why)),
+        Pair::Begun => strange(format!(
+            "a node has begun to pair the database with the store of bytes at {}, and has not ended: start that node \
+             first, or give this one, {own_place}, the same blob_url (or data_dir) and s3.endpoint",
+            claim.map(|claim| claim.place).unwrap_or_default()
+        )),
+        Pair::New => strange("the database did not keep the id that it claimed".to_owned()),
+        Pair::Strangers(why) => strange(why),
     }
 }
 
@@ -179,8 +199,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_node_with_another_store_has_begun_is_not_finished_here() {
-        let Pair::Strangers(why) = judge(claimed(A, false), None, "s3://typo") else { panic!("they are strangers") };
-        assert!(why.contains("s3://ours") && why.contains("s3://typo"), "{why}");
+    fn what_a_node_has_begun_elsewhere_is_not_finished_here() {
+        assert_eq!(judge(claimed(A, false), None, "s3://other"), Pair::Begun);
+        assert_eq!(
+            judge(claimed(A, false), Some(A), "s3://other"),
+            Pair::Unconfirmed,
+            "the same store by another name"
+        );
+        let Pair::Strangers(why) = judge(claimed(A, true), None, "s3://other") else { panic!("they are strangers") };
+        assert!(why.contains("s3://ours") && why.contains("s3://other"), "{why}");
     }
 }
