@@ -11,6 +11,8 @@ export LHFILE_CACHE ?= $(HOME)/.cache/lhfile
 # The same features everywhere, so that check, test and bless share what is built. `make run` has none of them.
 TESTED := --locked --features fault-points
 TOOLS := $(LHFILE_CACHE)/venv/bin
+# Database and store that the tests of the service run on, one pair after the other.
+PAIRS := sqlite+disk postgres+s3
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,7 +38,13 @@ test: ## Install what the tests need and run all of them
 	@setup/install.sh test
 	@echo "lhfile: building the tests; the first time this compiles all dependencies and takes some minutes"
 	cargo test $(TESTED) --doc
-	cargo test $(TESTED) --lib --bins --tests
+	cargo test $(TESTED) --lib --bins --test architecture --test generated
+	@mkdir -p target/pairs
+	@for pair in $(PAIRS); do \
+		echo "lhfile: the tests of the service, on $$pair"; \
+		LHFILE_TEST_PAIR=$$pair cargo test $(TESTED) --test it 2>&1 | tee target/pairs/$$pair.log; \
+	done
+	@for pair in $(PAIRS); do echo "lhfile: on $$pair: $$(sed -n 's/^test result: //p' target/pairs/$$pair.log)"; done
 
 check: ## Format, lints, documentation and proto, every warning an error; changes nothing
 	@setup/install.sh check

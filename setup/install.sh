@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what a make target lacks, and nothing that is there already: setup/install.sh run|check|test
 #
-# Debian packages by apt-get, as root or through sudo; the Python tools of check and test into $LHFILE_CACHE/venv.
+# Debian packages by apt-get, as root or through sudo; the Python tools of check and test into $LHFILE_CACHE/venv, the
+# object store of the tests into $LHFILE_CACHE/garage-VERSION.
 # A clamd that Debian's package starts by itself is left alone: lhfile and its tests start their own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,6 +14,7 @@ export PATH="$PATH:/usr/sbin:/sbin"
 say() { echo "lhfile: $*" >&2; }
 die() { say "$*"; exit 1; }
 has() { command -v "$1"; }
+has_postgres() { compgen -G '/usr/lib/postgresql/*/bin/postgres'; }
 php_has() { has php && php -r "exit(extension_loaded('$1') ? 0 : 1);"; }
 
 # need PACKAGE TEST...: the Debian package that brings what TEST looks for.
@@ -57,6 +59,23 @@ python_tools() {
     cp "$wanted" "$venv/installed.txt"
 }
 
+# An S3-compatible object store, the real thing: built from its source, once. An interrupted build is taken up again.
+garage() {
+    local version=2.5.0
+    local root=$cache/garage-$version build=$cache/garage-build
+    if [[ -x $root/bin/garage ]]; then
+        return
+    fi
+    say "building garage $version, the object store of the tests, into $root: once, a quarter of an hour on two cores"
+    mkdir -p "$cache"
+    # For a quick build, not for a quick garage.
+    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+        CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_TARGET_DIR="$build" \
+        cargo install garage --version "$version" --locked --no-default-features --features bundled-libs,sqlite \
+        --root "$root" >&2
+    rm -rf "$build"
+}
+
 for_run() {
     rust
     need clamav-daemon has clamd
@@ -73,6 +92,13 @@ for_test() {
     for_run
     need clamav-testfiles test -d /usr/share/clamav-testfiles
     need strace has strace
+    # The server's programs: the tests start clusters of their own, and leave alone one that the package has started.
+    need postgresql has_postgres
+    need postgresql-client has psql
+    need openssl has openssl
+    # What garage's bundled libsodium is built with.
+    need make has make
+    need pkg-config has pkg-config
     need php-cli has php
     need php-curl php_has curl
     need php-google-protobuf test -e /usr/share/php/Google/Protobuf/Internal/Message.php
@@ -88,4 +114,7 @@ purpose=${1:-}
 install_missing
 if [[ $purpose != run ]]; then
     python_tools
+fi
+if [[ $purpose == test ]]; then
+    garage
 fi

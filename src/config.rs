@@ -17,10 +17,18 @@ use figment::{
 };
 use serde::{Deserialize, Deserializer, de};
 
+mod blobs;
+mod database;
 mod judge;
 mod keys;
+mod listen;
+mod tls;
 mod unknown;
+pub use blobs::{BlobPlace, S3Config};
+pub use database::{DatabasePlace, DatabaseUrl};
 pub use keys::{Algorithm, KeyConfig, KeyMaterial};
+pub use listen::Listen;
+pub use tls::{CertifiedConfig, ClientCertificates, TlsConfig};
 
 /// The commented defaults, as shipped: the first layer of every configuration.
 pub const DEFAULTS: &str = include_str!("../examples/lhfile.toml");
@@ -28,16 +36,38 @@ pub const DEFAULTS: &str = include_str!("../examples/lhfile.toml");
 /// Before each variable of the environment.
 const PREFIX: &str = "LHFILE_";
 /// Variables with our prefix that belong to the command line, to make, or to the tests.
-const NOT_CONFIG: &[&str] = &["ADDR", "TOKEN", "ACT_AS", "CONFIG", "CACHE", "BLESS", "FAULT_POINT", "FAULT_MARKER"];
+const NOT_CONFIG: &[&str] = &[
+    "ADDR",
+    "TOKEN",
+    "ACT_AS",
+    "CA",
+    "CLIENT_CERT",
+    "CLIENT_KEY",
+    "CONFIG",
+    "CACHE",
+    "BLESS",
+    "FAULT_POINT",
+    "FAULT_MARKER",
+    "TEST_PAIR",
+];
 
 /// The process's configuration. Every key is explained in `examples/lhfile.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where the service listens.
-    pub listen: SocketAddr,
+    pub listen: Listen,
+    /// Who may connect to a socket of `listen`, as a file's mode.
+    #[serde(deserialize_with = "listen::socket_mode")]
+    pub socket_mode: u32,
     /// The folder of database, files and secret.
     pub data_dir: PathBuf,
+    /// Which database. Ask [`DatabaseUrl::place`].
+    pub database_url: DatabaseUrl,
+    /// The secret that nodes share. Empty: the data folder's own. Ask [`Config::shared_secret`].
+    pub secret_file: PathBuf,
+    /// Where the files are kept. Ask [`Config::blob_place`].
+    pub blob_url: String,
     /// Where Prometheus reads. `None`: nowhere.
     #[serde(deserialize_with = "empty_is_none")]
     pub metrics_listen: Option<SocketAddr>,
@@ -51,8 +81,12 @@ pub struct Config {
     pub shutdown_grace_seconds: u64,
     /// Keys of tokens. Empty: the data folder's own secret.
     pub keys: Vec<KeyConfig>,
+    /// TLS of the listener.
+    pub tls: TlsConfig,
     /// The virus scanner.
     pub scanner: ScannerConfig,
+    /// The object store, if `blob_url` names one.
+    pub s3: S3Config,
     /// Room for uploads under way.
     pub spool: SpoolConfig,
     /// HTTP/2.
@@ -69,7 +103,7 @@ pub struct Config {
 pub struct ScannerConfig {
     /// Whose clamd.
     pub mode: ScannerMode,
-    /// Of an external clamd: `unix:/path` or `tcp:HOST:PORT`. Empty with managed.
+    /// Of an external clamd: `unix:/path` or `tcp:HOST:PORT`; of several, with commas between. Empty with managed.
     pub address: String,
     /// Folder of the signatures.
     pub signature_dir: PathBuf,
@@ -79,6 +113,13 @@ pub struct ScannerConfig {
     pub accept_test_signatures: bool,
     /// Declared limits.
     pub limits: ScannerLimitsConfig,
+}
+
+impl ScannerConfig {
+    /// Each address.
+    pub fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.address.split(',').map(str::trim)
+    }
 }
 
 /// Whose clamd.
@@ -179,7 +220,7 @@ pub enum LogFormat {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// `listen`.
-    pub listen: Option<SocketAddr>,
+    pub listen: Option<Listen>,
     /// `data_dir`.
     pub data_dir: Option<PathBuf>,
 }
@@ -221,8 +262,8 @@ impl Config {
         let environment = Env::prefixed(PREFIX).ignore(NOT_CONFIG).split("__");
         unknown::refuse_unknown_keys(&Figment::from(environment.clone()), "the environment (LHFILE_…)", "__")?;
         figment = figment.merge(environment);
-        if let Some(listen) = overrides.listen {
-            figment = figment.merge(Serialized::default("listen", listen));
+        if let Some(listen) = &overrides.listen {
+            figment = figment.merge(Serialized::default("listen", listen.to_string()));
         }
         if let Some(data_dir) = &overrides.data_dir {
             figment = figment.merge(Serialized::default("data_dir", data_dir));
@@ -239,7 +280,12 @@ impl Config {
 
     /// Only this machine can reach the service.
     pub fn is_loopback(&self) -> bool {
-        self.listen.ip().is_loopback()
+        self.listen.is_loopback()
+    }
+
+    /// The file of the secret that nodes share, if one is configured.
+    pub fn shared_secret(&self) -> Option<&Path> {
+        Some(self.secret_file.as_path()).filter(|path| !path.as_os_str().is_empty())
     }
 
     /// What running calls have to end.

@@ -3,7 +3,9 @@
 //!
 //! U2 to U12 stand between the steps of an upload; `U2-written` and `U11-written` inside the transactions, their rows
 //! written and not committed; `U4-made` before the first byte of the spool's file; `U9-renamed` between rename and the
-//! folder's fsync; `R1` in a removal, the bytes gone and their row still there.
+//! folder's fsync; `U9-begun` and `U9-noted` before and after the id of an upload in parts is written down, `U9-part`
+//! after its first part, `U9-put` with the whole object in the store and its bytes still in the spool; `S1-claimed` and `S1-put` in a first
+//! start, with the store's id in the database, then in both; `R1` in a removal, the bytes gone and their row still there.
 
 /// Parks here when the test asks for it.
 #[cfg(feature = "fault-points")]

@@ -41,12 +41,28 @@ pub fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("secret")
 }
 
-/// Reads the secret, which must be there.
+/// The secret that is in force: the one that nodes share, which must be there; else the data folder's own, which is made
+/// if it is not.
+///
+/// # Errors
+/// As [`read_file`] or [`open_or_create`].
+pub fn obtain(shared: Option<&Path>, data_dir: &Path) -> Result<Vec<u8>, SecretError> {
+    shared.map_or_else(|| open_or_create(data_dir), |path| read_file(path.to_owned()))
+}
+
+/// Reads the data folder's own secret, which must be there.
+///
+/// # Errors
+/// As [`read_file`].
+pub fn read(data_dir: &Path) -> Result<Vec<u8>, SecretError> {
+    read_file(path(data_dir))
+}
+
+/// Reads a secret.
 ///
 /// # Errors
 /// Not there, not readable, readable by others, or not a secret.
-pub fn read(data_dir: &Path) -> Result<Vec<u8>, SecretError> {
-    let path = path(data_dir);
+pub fn read_file(path: PathBuf) -> Result<Vec<u8>, SecretError> {
     let failed = |source| SecretError::Io { path: path.clone(), source };
     if fs::metadata(&path).map_err(failed)?.permissions().mode() & 0o077 != 0 {
         return Err(SecretError::Open(path));

@@ -6,7 +6,6 @@
 use std::{
     fs::{DirBuilder, File, TryLockError},
     io,
-    net::SocketAddr,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,7 +13,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{oneshot, watch},
+    sync::{Notify, oneshot, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -23,17 +22,15 @@ use tonic_health::server::HealthReporter;
 
 use crate::{
     adapters::{
-        blobs::{self, SpoolLimits},
+        blobs::{SpoolLimits, open as open_disk},
         content::Inspector,
-        scanner::{ClamdAddress, ClamdConfig, ExternalClamd, ManagedClamd, ManagedConfig},
-        sql::SqliteStore,
     },
     app::{self, App, Limits, Parts, ScannerState, Secrets},
-    config::{Algorithm, Config, KeyMaterial, ScannerMode},
-    ports::{Clock, Ids, Scanner, ScannerLimits, SettingsStore as _, StoreError, SystemClock, SystemIds},
+    config::{Algorithm, Config, KeyMaterial, Listen},
+    ports::{Clock, Ids, Spool, StoreError, SystemClock, SystemIds},
     rpc::{
         self,
-        access::AccessLayer,
+        access::{AccessLayer, Credentials},
         credential::{KeyAlgorithm, KeyConfig, KeySet},
         deadline::DeadlineLayer,
         methods::MethodTable,
@@ -42,10 +39,23 @@ use crate::{
     secret, telemetry,
 };
 
+mod antivirus;
+pub mod blobs;
+mod certificate;
+pub mod certified;
 mod connections;
+mod database;
+mod handshakes;
+mod listener;
+pub mod tls;
 
-/// The database's file in the data folder.
-const DATABASE: &str = "lhfile.db";
+use antivirus::Antivirus;
+use connections::Incoming;
+use database::Database;
+use handshakes::Handshakes;
+use listener::Listener;
+use tls::Tls;
+
 /// How long the ready line waits for the scanner's first verdict on itself.
 const SCANNER_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -57,7 +67,10 @@ const CUT_WITHIN: Duration = Duration::from_secs(2);
 pub enum ServeError {
     /// The address cannot be listened on.
     #[error("cannot listen on {0} ({1}): is another lhfile running there? Choose another with --listen")]
-    Listen(SocketAddr, #[source] io::Error),
+    Listen(Listen, #[source] io::Error),
+    /// The certificates of the listener, or the services that certificates stand for.
+    #[error("{0}")]
+    Tls(String),
     /// The data folder cannot be used.
     #[error("the data folder {0} cannot be used: {1}")]
     Data(PathBuf, String),
@@ -70,6 +83,12 @@ pub enum ServeError {
     /// Metrics, or the table of RPCs.
     #[error("{0}")]
     Start(String),
+    /// The store of bytes cannot be used.
+    #[error("the store of bytes: {0}")]
+    Blobs(String),
+    /// Database and store of bytes are not each other's.
+    #[error("{0}")]
+    Pair(String),
     /// The database.
     #[error("the database: {0}")]
     Database(#[from] StoreError),
@@ -81,18 +100,14 @@ pub enum ServeError {
     Transport(#[from] tonic::transport::Error),
 }
 
-/// The scanner of a node, and how it ends.
-enum Antivirus {
-    Managed(Arc<ManagedClamd>),
-    External(Arc<ExternalClamd>),
-}
-
 /// A node that serves.
 pub struct Node {
     /// Where.
-    pub address: SocketAddr,
+    pub address: Listen,
+    /// Notified, it reads its certificates again.
+    reread: Arc<Notify>,
     app: Arc<App>,
-    store: Arc<SqliteStore>,
+    database: Database,
     antivirus: Antivirus,
     /// Held as long as the node lives: a second one on this folder would take the first one's uploads for debris.
     _lock: File,
@@ -106,7 +121,7 @@ pub struct Node {
     grace: Duration,
 }
 
-/// Serves until SIGTERM or SIGINT; prints one line when it is ready.
+/// Serves until SIGTERM or SIGINT; prints one line when it is ready. On SIGHUP it reads its certificates again.
 ///
 /// # Errors
 /// See [`ServeError`]; each says what to do.
@@ -117,16 +132,29 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     }
     let mut terminate = signal(tokio::signal::unix::SignalKind::terminate())?;
     let mut interrupt = signal(tokio::signal::unix::SignalKind::interrupt())?;
-    let node = start(&config, Arc::new(SystemClock), Arc::new(SystemIds)).await?;
+    let mut hangup = signal(tokio::signal::unix::SignalKind::hangup())?;
+    // It may wait for another node's migration, or for a store that does not answer.
+    let node = tokio::select! {
+        node = start(&config, Arc::new(SystemClock), Arc::new(SystemIds)) => node?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    let reread = Arc::clone(&node.reread);
+    node.app.spawn_until_stop(|_| async move {
+        while hangup.recv().await.is_some() {
+            reread.notify_one();
+        }
+    });
     let scanner = tokio::select! {
         scanner = node.scanner_line() => scanner,
         _ = terminate.recv() => return node.stop().await,
         _ = interrupt.recv() => return node.stop().await,
     };
     println!(
-        "lhfile {} ready on {}, data in {}; {scanner}",
+        "lhfile {} ready on {}{}, data in {}; {scanner}",
         env!("CARGO_PKG_VERSION"),
         node.address,
+        if config.tls.is_on() { " (TLS)" } else { "" },
         config.data_dir.display()
     );
     tokio::select! {
@@ -150,41 +178,42 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     let data = &config.data_dir;
     let bad_data = |e: &dyn std::fmt::Display| ServeError::Data(data.clone(), e.to_string());
     let lock = lock(data).map_err(|e| bad_data(&e))?;
-    let own_secret = secret::open_or_create(data).map_err(|e| bad_data(&e))?;
-    let keys = key_set(config, &own_secret)?;
-    let secrets = Secrets::new(&[own_secret]).ok_or_else(|| bad_data(&"the secret has less than 32 bytes"))?;
+    let secret = secret::obtain(config.shared_secret(), data).map_err(|e| bad_data(&e))?;
+    let keys = key_set(config, &secret)?;
+    let secrets = Secrets::new(&[secret]).ok_or_else(|| bad_data(&"the secret has less than 32 bytes"))?;
     let table = Arc::new(MethodTable::read().map_err(|e| ServeError::Start(e.to_string()))?);
 
+    let certified = certified::callers(&config.tls).map_err(ServeError::Tls)?;
+    let tls = config.tls.is_on().then(|| Tls::load(&config.tls, clock.now())).transpose().map_err(ServeError::Tls)?;
+
     // The port before the data: who cannot listen does not open the database.
-    let listener = connections::listen(config.listen).map_err(|e| ServeError::Listen(config.listen, e))?;
-    let address = listener.local_addr().map_err(|e| ServeError::Listen(config.listen, e))?;
+    let unheard = |error| ServeError::Listen(config.listen.clone(), error);
+    let listener = Listener::bind(&config.listen, config.socket_mode).map_err(unheard)?;
+    let address = listener.address().map_err(unheard)?;
 
     let limits = SpoolLimits { budget_bytes: config.spool.budget_bytes, reserve_percent: config.spool.reserve_percent };
-    let (root, database) = (data.clone(), data.join(DATABASE));
-    let opened = tokio::task::spawn_blocking(move || {
-        let blobs = blobs::open(&root, limits).map_err(|e| e.to_string());
-        (blobs, SqliteStore::open(&database))
-    });
-    let (disk, store) = opened.await.map_err(|e| ServeError::Start(e.to_string()))?;
-    let (spool, blobs) = disk.map_err(|e| bad_data(&e))?;
-    let store = Arc::new(store?);
+    let root = data.clone();
+    let opened = tokio::task::spawn_blocking(move || open_disk(&root, limits).map_err(|e| e.to_string()));
+    let (spool, disk) = opened.await.map_err(|e| ServeError::Start(e.to_string()))?.map_err(|e| bad_data(&e))?;
+    let spool: Arc<dyn Spool> = Arc::new(spool);
+    let database = Database::open(config).await?;
+    let store = database.store();
+    let node = database::node_name(config, &*ids).map_err(|e| bad_data(&e))?;
+    let blobs = blobs::choose(config, Arc::clone(&spool), disk)?;
+    blobs::pair(&*store, &*blobs, &blobs::told_place(config)?, &*ids).await?;
 
     let settings = store.load_settings().await?.settings;
-    let antivirus = antivirus(config, settings.max_file_bytes.unsigned_abs()).await?;
-    let scanner: Arc<dyn Scanner> = match &antivirus {
-        Antivirus::Managed(clamd) => Arc::clone(clamd) as Arc<dyn Scanner>,
-        Antivirus::External(clamd) => Arc::clone(clamd) as Arc<dyn Scanner>,
-    };
+    let antivirus = antivirus::open(config, settings.max_file_bytes.unsigned_abs()).await?;
     let app = App::start(Parts {
-        store: Arc::clone(&store) as Arc<dyn crate::ports::Store>,
-        spool: Arc::new(spool),
-        blobs: Arc::new(blobs),
-        scanner,
+        store,
+        spool,
+        blobs,
+        scanners: antivirus.scanners(),
         inspector: Arc::new(Inspector),
         clock: Arc::clone(&clock),
         ids: Arc::clone(&ids),
         secrets,
-        node: "local".to_owned(),
+        node,
         accept_test_signatures: config.is_loopback() || config.scanner.accept_test_signatures,
         limits: Limits {
             uploads_per_visitor: config.limits.uploads_per_visitor,
@@ -196,7 +225,8 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
 
     // The sender is kept by nobody yet: keys are read once. Reloading them only has to send.
     let (_, keys) = watch::channel(Arc::new(keys));
-    let access = AccessLayer::new(&table, config.is_reflection_public(), keys, clock, app.tasks().clone())
+    let believed = Credentials { keys, certified, clock: Arc::clone(&clock) };
+    let access = AccessLayer::new(&table, config.is_reflection_public(), believed, app.tasks().clone())
         .map_err(|e| ServeError::Start(e.to_string()))?;
     let reporter = HealthReporter::new();
     let services = rpc::routes::routes(&app, reporter.clone()).map_err(|e| ServeError::Start(e.to_string()))?;
@@ -213,7 +243,13 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
         .layer(access)
         .add_routes(services);
     let (ended, cut) = (CancellationToken::new(), CancellationToken::new());
-    let incoming = connections::accept(listener, config.limits.connections, lifetime(config), cut.clone());
+    let (most, reread) = (config.limits.connections, Arc::new(Notify::new()));
+    let handshakes = tls.as_ref().map(|tls| Handshakes::new(tls.subscribe(), most));
+    let incoming = Incoming { listener, handshakes, most, lifetime: lifetime(config), cut: cut.clone() }.connections();
+    if let Some(tls) = tls {
+        let reread = Arc::clone(&reread);
+        app.spawn_until_stop(|_| tls.follow(reread, clock));
+    }
     let serves = ended.clone().drop_guard();
     let serving = app.tasks().spawn(async move {
         let _serves = serves;
@@ -222,8 +258,9 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     });
     Ok(Node {
         address,
+        reread,
         app,
-        store,
+        database,
         antivirus,
         _lock: lock,
         health: (reporter, table),
@@ -247,8 +284,8 @@ fn lock(data: &Path) -> Result<File, String> {
     }
 }
 
-/// The keys whose tokens are believed: those configured, else the data folder's own secret.
-fn key_set(config: &Config, own_secret: &[u8]) -> Result<KeySet, ServeError> {
+/// The keys whose tokens are believed: those configured, else the secret of this server or of all nodes.
+fn key_set(config: &Config, secret: &[u8]) -> Result<KeySet, ServeError> {
     let bad = |e: &dyn std::fmt::Display| ServeError::Keys(e.to_string());
     let mut keys = Vec::new();
     for key in &config.keys {
@@ -262,41 +299,9 @@ fn key_set(config: &Config, own_secret: &[u8]) -> Result<KeySet, ServeError> {
         keys.push(KeyConfig { kid: Some(key.kid.clone()), algorithm, key: bytes });
     }
     if keys.is_empty() {
-        keys.push(KeyConfig { kid: None, algorithm: KeyAlgorithm::HS256, key: own_secret.to_vec() });
+        keys.push(KeyConfig { kid: None, algorithm: KeyAlgorithm::HS256, key: secret.to_vec() });
     }
     KeySet::new(keys, Duration::from_secs(config.max_token_ttl_seconds)).map_err(|e| bad(&e))
-}
-
-/// The scanner as configured. A managed clamd starts in the background, with limits to match the settings; one that
-/// cannot start is down, and tried again.
-async fn antivirus(config: &Config, max_file_bytes: u64) -> Result<Antivirus, ServeError> {
-    let scanner = &config.scanner;
-    let limits = scanner.limits;
-    match scanner.mode {
-        ScannerMode::Managed => {
-            let managed = ManagedConfig {
-                data_dir: config.data_dir.clone(),
-                signature_dir: scanner.signature_dir.clone(),
-                clamd_binary: scanner.clamd_binary.clone(),
-                threads: limits.threads,
-                max_file_bytes,
-            };
-            let clamd = ManagedClamd::start(managed).await.map_err(|e| ServeError::Scanner(e.to_string()))?;
-            Ok(Antivirus::Managed(Arc::new(clamd)))
-        }
-        ScannerMode::External => {
-            let address: ClamdAddress =
-                scanner.address.parse().map_err(|e| ServeError::Scanner(format!("{}: {e}", scanner.address)))?;
-            let limits = ScannerLimits {
-                max_file_bytes: limits.max_file_bytes,
-                max_scan_bytes: limits.max_scan_bytes,
-                max_files: limits.max_files,
-                max_recursion: limits.max_recursion,
-                threads: limits.threads,
-            };
-            Ok(Antivirus::External(Arc::new(ExternalClamd::new(ClamdConfig { address, limits }))))
-        }
-    }
 }
 
 /// The listener's HTTP/2 with its limits, which bind before any layer.
@@ -344,7 +349,7 @@ impl Node {
     /// # Errors
     /// The transport's own, if it ended by itself.
     pub async fn stop(self) -> Result<(), ServeError> {
-        let Self { app, store, antivirus, health: (reporter, table), stop, mut serving, cut, grace, .. } = self;
+        let Self { app, database, antivirus, health: (reporter, table), stop, mut serving, cut, grace, .. } = self;
         rpc::health::retire(&reporter, &table).await;
         drop(stop);
         let mut ended = tokio::time::timeout(grace, &mut serving).await;
@@ -355,10 +360,8 @@ impl Node {
             serving.abort();
         }
         app.stop(Duration::from_secs(5)).await;
-        if let Antivirus::Managed(clamd) = &antivirus {
-            clamd.stop().await;
-        }
-        store.close().await;
+        antivirus.stop().await;
+        database.close().await;
         match ended {
             Ok(Ok(result)) => Ok(result?),
             Ok(Err(panicked)) => Err(ServeError::Start(panicked.to_string())),

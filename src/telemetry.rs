@@ -46,6 +46,10 @@ pub mod names {
     pub const CONNECTIONS: &str = "lhfile_connections";
     /// Connections closed at once because there were too many.
     pub const CONNECTIONS_REFUSED: &str = "lhfile_connections_refused_total";
+    /// TLS handshakes that ended. Label [`OUTCOME`].
+    pub const TLS_HANDSHAKES: &str = "lhfile_tls_handshakes_total";
+    /// When our certificate ends, in seconds since 1970.
+    pub const TLS_CERTIFICATE_ENDS: &str = "lhfile_tls_certificate_ends";
     /// Stored bytes found damaged.
     pub const CORRUPT: &str = "lhfile_corrupt_total";
 
@@ -128,6 +132,13 @@ pub const METRICS: &[Metric] = {
         row(RPC_SECONDS, Histogram, &[METHOD], "Seconds of a call, streams to their end."),
         row(CONNECTIONS, Gauge, &[], "Connections open now."),
         row(CONNECTIONS_REFUSED, Counter, &[], "Connections closed at once because there were too many."),
+        row(
+            TLS_HANDSHAKES,
+            Counter,
+            &[OUTCOME],
+            "TLS handshakes that ended: done, failed, late, or crowded_out by newer ones.",
+        ),
+        row(TLS_CERTIFICATE_ENDS, Gauge, &[], "When the listener's certificate ends, in seconds since 1970."),
         row(CORRUPT, Counter, &[], "Downloads that found stored bytes damaged. Anything above 0 needs a person."),
     ]
 };

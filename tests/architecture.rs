@@ -102,3 +102,8 @@ fn licences_sources_and_banned_crates_hold_for_the_whole_tree() {
 fn crates_whose_types_cross_our_borders_come_once() {
     none_of("two versions of one type do not fit together", crates::duplicates());
 }
+
+#[test]
+fn make_test_runs_every_file_of_tests() {
+    none_of("name it in the Makefile's target `test`", house::tests_not_run());
+}

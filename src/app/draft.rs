@@ -2,7 +2,10 @@
 //!
 //! Not here: the way itself (`upload.rs`) and the removal, which is retried until it succeeds (`recovery.rs`).
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use super::{App, Error, fences::Fence, staging::Staging};
 use crate::{
@@ -13,9 +16,26 @@ use crate::{
     ports::Intent,
 };
 
+/// The intents of this node that an upload stands behind: their leases are renewed, and no others. One that is left by
+/// accident (its row was written, and the answer lost) ends with its lease like that of a dead node.
+#[derive(Default)]
+pub struct Alive(Mutex<HashMap<i64, Intent>>);
+
+impl Alive {
+    /// All of them now.
+    pub fn list(&self) -> Vec<Intent> {
+        self.lock().values().copied().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<i64, Intent>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// An upload that is not a file yet. Dropped with its intent, it leaves nothing but its event.
 pub struct Draft {
     app: Arc<App>,
+    id: i64,
     intent: Option<Intent>,
     fence: Option<Fence>,
     staging: Option<Staging>,
@@ -28,8 +48,10 @@ impl Draft {
     /// Of an intent that was just written, for what was declared.
     pub fn new(app: &Arc<App>, intent: Intent, caller: &Caller, declared: &Declared) -> Self {
         let request_id = declared.request_id.clone();
+        app.alive.lock().insert(intent.id, intent);
         Self {
             app: Arc::clone(app),
+            id: intent.id,
             intent: Some(intent),
             fence: request_id.map(|id| app.fences.enter(caller.person.clone(), id, intent)),
             staging: Some(Staging::new(app.spool.writer(intent.key))),
@@ -75,6 +97,7 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
+        self.app.alive.lock().remove(&self.id);
         let Some(intent) = self.intent.take() else { return };
         let event = match self.refused.take() {
             Some((reason, detail)) => {

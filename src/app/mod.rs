@@ -22,6 +22,7 @@ mod gate;
 mod health;
 mod library;
 mod outlive;
+mod publish;
 mod recovery;
 mod repeat;
 mod scanning;
@@ -36,7 +37,7 @@ pub use download::{Download, DownloadBy};
 pub use error::Error;
 pub use health::{Health, Part as HealthPart};
 pub use library::{FilePage, ListRequest};
-pub use scanning::{CanaryResult, ScannerState, ScannerStatus, Scanning};
+pub use scanning::{CanaryResult, MemberStatus, ScannerState, ScannerStatus, Scanning};
 pub use seal::Secrets;
 pub use settings::settings_etag;
 pub use staging::{Part, UploadSource};
@@ -88,8 +89,8 @@ pub struct Parts {
     pub spool: Arc<dyn Spool>,
     /// Where bytes are kept.
     pub blobs: Arc<dyn BlobStore>,
-    /// The virus scanner.
-    pub scanner: Arc<dyn Scanner>,
+    /// The virus scanners, at least one.
+    pub scanners: Vec<Arc<dyn Scanner>>,
     /// Looks at content.
     pub inspector: Arc<dyn ContentInspector>,
     /// What time it is.
@@ -128,6 +129,7 @@ pub struct App {
     downloads: Arc<gate::Gate>,
     looks: tokio::sync::Semaphore,
     health: health::Board,
+    alive: draft::Alive,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -139,7 +141,7 @@ impl App {
         let stored = parts.store.load_settings().await?;
         let app = Arc::new(Self {
             scanning: Scanning::new(
-                parts.scanner,
+                parts.scanners,
                 Arc::clone(&parts.clock),
                 parts.accept_test_signatures,
                 parts.limits.slot_wait,
@@ -164,6 +166,7 @@ impl App {
             }),
             looks: tokio::sync::Semaphore::new(LOOKS),
             health: health::Board::default(),
+            alive: draft::Alive::default(),
             store: parts.store,
             spool: parts.spool,
             blobs: parts.blobs,
@@ -180,6 +183,7 @@ impl App {
         app.spawn_until_stop(|app| async move { app.scanning.watch(&app.stop).await });
         app.spawn_until_stop(|app| async move { app.watch_settings().await });
         app.spawn_until_stop(|app| async move { app.keep_leases().await });
+        app.spawn_until_stop(|app| async move { app.clear_away().await });
         app.spawn_until_stop(|app| async move { app.watch_health().await });
         Ok(app)
     }

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
+
 use super::{App, Error, upload::LEASE_SECS};
 use crate::{
     domain::{Actor, Event, EventKind},
@@ -14,20 +16,21 @@ use crate::{
 
 /// How often leases are renewed and the dead looked for.
 const RENEW_EVERY: Duration = Duration::from_secs(20);
-/// Dead intents taken up at once.
+/// Dead intents taken up by one question.
 const BATCH: i64 = 500;
+/// Of these so many are buried at once: each waits for the database and the store several times.
+const AT_ONCE: usize = 8;
 
 impl App {
-    /// At start: every intent of this node is of an earlier life; and what lies in the spool without an intent goes.
+    /// At start: every intent of this node is of an earlier life; and what lies in the spool without an intent goes. An
+    /// intent that cannot be buried now is buried once its lease is over, and keeps nobody waiting.
     pub(super) async fn recover_own(&self) -> Result<(), Error> {
         let mut recovered = 0_usize;
         loop {
             let dead = self.store.list_dead_uploads(Some(&self.node), self.clock.now(), BATCH).await?;
-            for intent in &dead {
-                self.bury(*intent, Event::new(EventKind::UploadAbandoned, Actor::SYSTEM)).await?;
-            }
-            recovered += dead.len();
-            if dead.is_empty() {
+            let buried = self.bury_all(dead).await;
+            recovered += buried;
+            if buried == 0 {
                 break;
             }
         }
@@ -43,24 +46,50 @@ impl App {
         Ok(())
     }
 
-    /// While the node lives: its leases renewed, the intents of dead nodes ended, old request ids forgotten.
+    /// While the node lives: the leases of its uploads renewed. Nothing else is waited for in here: other nodes end what
+    /// was not renewed.
     pub(super) async fn keep_leases(&self) {
         loop {
             tokio::time::sleep(RENEW_EVERY).await;
-            if let Err(error) = self.keep_leases_once().await {
+            let alive = self.alive.list();
+            if alive.is_empty() {
+                continue;
+            }
+            if let Err(error) = self.store.renew_leases(&alive, self.clock.now().plus_secs(LEASE_SECS)).await {
                 tracing::warn!(%error, "leases could not be renewed; it is tried again");
             }
         }
     }
 
-    async fn keep_leases_once(&self) -> Result<(), Error> {
-        let now = self.clock.now();
-        self.store.renew_leases(&self.node, now.plus_secs(LEASE_SECS)).await?;
-        for intent in self.store.list_dead_uploads(None, now, BATCH).await? {
-            self.bury(intent, Event::new(EventKind::UploadAbandoned, Actor::SYSTEM)).await?;
+    /// While the node lives: the intents of dead nodes ended, old request ids forgotten.
+    pub(super) async fn clear_away(&self) {
+        loop {
+            tokio::time::sleep(RENEW_EVERY).await;
+            if let Err(error) = self.clear_away_once().await {
+                tracing::warn!(%error, "what dead nodes left could not be asked for; it is tried again");
+            }
         }
+    }
+
+    async fn clear_away_once(&self) -> Result<(), Error> {
+        let now = self.clock.now();
+        let dead = self.store.list_dead_uploads(None, now, BATCH).await?;
+        self.bury_all(dead).await;
         while self.store.trim_request_ids(now).await? == 1_000 {}
         Ok(())
+    }
+
+    /// Ends uploads without a file; answers how many. One that cannot be ended now stays, and stops no other.
+    async fn bury_all(&self, dead: Vec<Intent>) -> usize {
+        let buried = stream::iter(dead).map(|intent| async move {
+            let done = self.bury(intent, Event::new(EventKind::UploadAbandoned, Actor::SYSTEM)).await;
+            if let Err(error) = &done {
+                let id = intent.id;
+                tracing::warn!(id, %error, "what a dead upload left could not be removed; it is tried again");
+            }
+            usize::from(done.is_ok())
+        });
+        buried.buffer_unordered(AT_ONCE).fold(0, |sum, one| std::future::ready(sum + one)).await
     }
 
     /// Ends an upload without a file, however long the database or the disk takes to come back.
@@ -77,13 +106,16 @@ impl App {
         }
     }
 
-    /// Bytes first, row last: a kill in between leaves the row, which names them. What lies in the spool no file was ever
-    /// made of; what was published goes only behind the fence, lest a file be made of bytes that are going.
+    /// Fence first: its node may only have been slow, or the answer of its commit been lost, and a file whose bytes we
+    /// remove must not appear; nor are parts begun any more that nobody would find. Then the bytes, the row last: a kill
+    /// in between leaves the row, which names them.
     async fn bury(&self, intent: Intent, event: Event) -> Result<(), Error> {
+        let published = self.store.fence_upload(intent).await?;
         self.spool.discard(intent.key).await?;
-        if !self.store.fence_upload(intent).await? {
+        if !published {
+            let parts = self.store.find_multipart(intent).await?;
             let started = tokio::time::Instant::now();
-            self.blobs.delete(intent.key).await?;
+            self.blobs.discard(intent.key, parts).await?;
             metrics::histogram!(names::BLOB_SECONDS, names::OP => "delete").record(started.elapsed());
         }
         crate::fault_point!("R1");

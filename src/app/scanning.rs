@@ -1,27 +1,32 @@
-//! The scanner as the uploads see it: proved by canaries or down, with slots, and verdicts that are not asked twice.
+//! The scanners as the uploads see them: each proved by canaries or left out, the least loaded asked first, and verdicts
+//! that are not asked twice.
 //!
-//! Not here: the protocol (`adapters/scanner/`) and what a verdict means (`domain/admission.rs`). Fail closed: until
-//! the canaries came back right, and again once one did not, nothing is called clean.
+//! Not here: one scanner with its slots and its watch (`scanning/member.rs`), the protocol (`adapters/scanner/`) and what
+//! a verdict means (`domain/admission.rs`). Fail closed: until the canaries of one came back right, nothing is called
+//! clean. Of several the newest signatures win: who has older ones is left out until it has caught up, so that no verdict
+//! depends on who was asked.
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
 use crate::{
     domain::{Blob, Reason, Refusal, Settings, Time, Verdict, VerdictKind, admission::Finding},
-    ports::{Clock, EngineVersion, ScanError, ScanReply, Scanner, ScannerLimits, Spooled},
+    ports::{ByteSource, Clock, EngineVersion, ScanError, ScanReply, Scanner, ScannerLimits},
     telemetry::names,
 };
 
 mod canaries;
+mod member;
 mod status;
 pub use canaries::CanaryResult;
-pub use status::ScannerStatus;
+use member::{Member, Scanned};
+pub use status::{MemberStatus, ScannerStatus};
 
-/// What is known of the scanner.
-#[derive(Debug, Clone)]
+/// What is known of a scanner, or of all of them together.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ScannerState {
     /// The canaries have not come back yet.
     Unproved,
@@ -41,53 +46,28 @@ pub enum ScannerState {
     },
 }
 
-/// Files above this share all slots but one, so that a crowd of archives never holds up the photos.
-const LARGE_BYTES: u64 = 1 << 20;
-
-/// The scanner, its state and its slots.
+/// The scanners, and what they are together.
 pub struct Scanning {
-    scanner: Arc<dyn Scanner>,
+    members: Vec<Member>,
     clock: Arc<dyn Clock>,
     accept_test_signatures: bool,
     slot_wait: Duration,
     state: watch::Sender<ScannerState>,
-    canaries: watch::Sender<Vec<CanaryResult>>,
-    probe_now: Notify,
-    slots: Arc<Semaphore>,
-    large: Arc<Semaphore>,
-    total: u32,
-}
-
-/// A slot, given back when dropped.
-struct Slot {
-    _slot: OwnedSemaphorePermit,
-    _large: Option<OwnedSemaphorePermit>,
 }
 
 impl Scanning {
-    /// Unproved.
+    /// Unproved. At least one scanner; all take the same.
     pub fn new(
-        scanner: Arc<dyn Scanner>,
+        scanners: Vec<Arc<dyn Scanner>>,
         clock: Arc<dyn Clock>,
         accept_test_signatures: bool,
         slot_wait: Duration,
     ) -> Self {
-        let total = scanner.limits().threads.max(1);
-        Self {
-            slots: Arc::new(Semaphore::new(total as usize)),
-            large: Arc::new(Semaphore::new(total.saturating_sub(1).max(1) as usize)),
-            total,
-            scanner,
-            clock,
-            accept_test_signatures,
-            slot_wait,
-            state: watch::Sender::new(ScannerState::Unproved),
-            canaries: watch::Sender::new(Vec::new()),
-            probe_now: Notify::new(),
-        }
+        let members = scanners.into_iter().map(|scanner| Member::new(scanner, Arc::clone(&clock))).collect();
+        Self { members, clock, accept_test_signatures, slot_wait, state: watch::Sender::new(ScannerState::Unproved) }
     }
 
-    /// Proved, and with signatures that may judge.
+    /// One is proved, and with signatures that may judge.
     pub fn is_healthy(&self) -> bool {
         matches!(&*self.state.borrow(), ScannerState::Proved { version, .. } if self.may_judge(version))
     }
@@ -96,106 +76,129 @@ impl Scanning {
         !version.test_only || self.accept_test_signatures
     }
 
-    /// The state as it changes.
+    /// The state of all together as it changes: that of the best.
     pub fn subscribe(&self) -> watch::Receiver<ScannerState> {
         self.state.subscribe()
     }
 
     /// What answers now, proved or not.
     pub async fn version(&self) -> Result<EngineVersion, Error> {
-        Ok(self.scanner.version().await?)
+        Ok(self.any().scanner.version().await?)
     }
 
-    /// What the scanner takes.
+    /// What each of them takes.
     pub fn limits(&self) -> ScannerLimits {
-        self.scanner.limits()
+        self.any().scanner.limits()
     }
 
-    /// Makes the scanner take files of this size; `BAD_SETTING` if it is declared to take less.
+    /// Makes the scanners take files of this size; `BAD_SETTING` if they are declared to take less.
     pub async fn fit(&self, max_file_bytes: u64) -> Result<(), Error> {
         use crate::ports::FitError;
-        match self.scanner.fit(max_file_bytes).await {
-            Ok(()) => Ok(()),
-            Err(FitError::Declared { limit, allowed }) => Err(Refusal::new(Reason::BadSetting)
-                .because(format!(
-                    "the scanner is declared to take {limit} = {allowed} bytes: raise it there and in the configuration first"
-                ))
-                .with("setting", "max_file_bytes")
-                .with("limit_bytes", allowed)
-                .into()),
-            Err(FitError::Scanner(error)) => {
-                self.mark_down(&error);
-                self.probe_now.notify_one();
-                Err(error.into())
+        let mut failed = None;
+        for member in &self.members {
+            match member.scanner.fit(max_file_bytes).await {
+                Ok(()) => {}
+                Err(FitError::Declared { limit, allowed }) => {
+                    return Err(Refusal::new(Reason::BadSetting)
+                        .because(format!(
+                            "the scanner is declared to take {limit} = {allowed} bytes: raise it there and in the configuration first"
+                        ))
+                        .with("setting", "max_file_bytes")
+                        .with("limit_bytes", allowed)
+                        .into());
+                }
+                Err(FitError::Scanner(error)) => {
+                    self.mark_down(member, &error);
+                    failed = Some(error);
+                }
             }
         }
+        failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// The verdict on exactly these bytes: known and CLEAN under the current signatures, or a scan in a slot. A hit is
     /// of the moment it was told, any other verdict of `now`, before the scan: so of two scans that overlap the hit is
-    /// the later one.
+    /// the later one. A scanner that fails is followed by the next; one that gives no verdict on these bytes is not,
+    /// because that may be their doing.
     pub async fn find_verdict(
         &self,
         known: Option<&Blob>,
-        bytes: Arc<dyn Spooled>,
+        bytes: Arc<dyn ByteSource>,
         now: Time,
     ) -> Result<(Finding, Verdict), Error> {
-        let version = self.current()?;
-        if let Some(blob) = known
-            && blob.verdict.kind == VerdictKind::Clean
-            && blob.verdict.signatures == version.signatures
-        {
-            metrics::counter!(names::VERDICTS, names::KIND => "reused").increment(1);
-            return Ok((Finding::Clean, blob.verdict.clone()));
+        let until = tokio::time::Instant::now() + self.slot_wait;
+        let mut failed = Vec::new();
+        loop {
+            let version = self.current()?;
+            if let Some(blob) = known
+                && blob.verdict.kind == VerdictKind::Clean
+                && blob.verdict.signatures == version.signatures
+            {
+                metrics::counter!(names::VERDICTS, names::KIND => "reused").increment(1);
+                return Ok((Finding::Clean, blob.verdict.clone()));
+            }
+            let Some((number, member)) = self.least_loaded(&version, &failed) else {
+                return Err(crate::domain::admission::scanner_down().into());
+            };
+            let (reply, took) = match member.scan(Arc::clone(&bytes), Some(&version), until).await {
+                Scanned::Replied(reply, took) => (reply, took),
+                // It is asked no more until it is proved again: the next, or nobody.
+                Scanned::Left => continue,
+                Scanned::Busy => return Err(busy().into()),
+            };
+            metrics::histogram!(names::SCAN_SECONDS, names::OUTCOME => outcome(&reply)).record(took);
+            match self.judge(member, &version, reply, now).await? {
+                Some(verdict) => return Ok(verdict),
+                None => failed.push(number),
+            }
         }
+    }
+
+    /// What a scanner's reply is worth; `None` if another one has to be asked.
+    async fn judge(
+        &self,
+        member: &Member,
+        version: &EngineVersion,
+        reply: Result<ScanReply, ScanError>,
+        now: Time,
+    ) -> Result<Option<(Finding, Verdict)>, Error> {
         let verdict =
             |kind| Verdict { kind, engine: version.engine.clone(), signatures: version.signatures.clone(), at: now };
-        let size = bytes.size();
-        let slot = self.take_slot(size).await?;
-        let started = tokio::time::Instant::now();
-        let reply = self.scanner.scan(bytes, deadline(size)).await;
-        self.give_back(slot, size, &reply);
-        if matches!(reply, Ok(ScanReply::Clean)) && self.scanner.version().await? != version {
-            // Other signatures than those that were proved may have said so: nobody knows which.
-            self.probe_now.notify_one();
-            return Err(crate::domain::admission::scanner_down().into());
-        }
-        let outcome = match &reply {
-            Ok(ScanReply::Clean) => "clean",
-            Ok(ScanReply::Found { .. }) => "found",
-            Ok(ScanReply::Unscannable { .. }) | Err(ScanError::TooLong(_)) => "unscannable",
-            Err(ScanError::Down(_) | ScanError::NoVerdict(_) | ScanError::Source(_)) => "failed",
-        };
-        metrics::histogram!(names::SCAN_SECONDS, names::OUTCOME => outcome).record(started.elapsed());
+        // Whoever calls it clean must have been proved still to be able to say no; and what cannot be scanned may be
+        // accepted by the settings: not on the word of a scanner in doubt.
+        let believed = member.judges_with(version);
         Ok(match reply {
-            Ok(ScanReply::Clean) => {
-                // Whoever calls it clean must have been proved still to be able to say no.
-                self.current()?;
-                (Finding::Clean, verdict(VerdictKind::Clean))
-            }
+            Ok(ScanReply::Clean) => match member.scanner.version().await {
+                Ok(now) if now == *version => believed.then(|| (Finding::Clean, verdict(VerdictKind::Clean))),
+                // Other signatures than those that were proved may have said so: nobody knows which.
+                Ok(_) => {
+                    member.doubt();
+                    None
+                }
+                Err(error) => {
+                    self.mark_down(member, &error);
+                    None
+                }
+            },
             Ok(ScanReply::Found { signature }) => {
                 let hit = Verdict { at: self.clock.now(), ..verdict(VerdictKind::Infected) };
-                (Finding::Found { signature }, hit)
+                Some((Finding::Found { signature }, hit))
             }
             Ok(ScanReply::Unscannable { cause }) => {
-                // It may be accepted by the settings: not on the word of a scanner in doubt.
-                self.current()?;
-                (Finding::Unscannable { cause }, verdict(VerdictKind::UnscannableAccepted))
+                believed.then(|| (Finding::Unscannable { cause }, verdict(VerdictKind::UnscannableAccepted)))
             }
             Err(ScanError::TooLong(limit)) => {
-                self.current()?;
                 let cause = format!("the scan took longer than {} s", limit.as_secs());
-                (Finding::Unscannable { cause }, verdict(VerdictKind::UnscannableAccepted))
+                believed.then(|| (Finding::Unscannable { cause }, verdict(VerdictKind::UnscannableAccepted)))
             }
             Err(error @ ScanError::Down(_)) => {
-                self.mark_down(&error);
-                self.probe_now.notify_one();
-                return Err(crate::domain::admission::scanner_down().into());
+                self.mark_down(member, &error);
+                None
             }
             Err(error @ ScanError::NoVerdict(_)) => {
                 // Perhaps the file's doing: it alone is refused, and whether the scanner is well the canaries tell.
                 tracing::warn!(%error, "an upload is refused without a verdict; the scanner is probed");
-                self.probe_now.notify_one();
+                member.doubt();
                 return Err(crate::domain::admission::scanner_down().into());
             }
             Err(error @ ScanError::Source(_)) => return Err(error.into()),
@@ -206,21 +209,21 @@ impl Scanning {
     /// scanner that answers, not one that is proved.
     pub async fn scan_once(
         &self,
-        bytes: Arc<dyn Spooled>,
+        bytes: Arc<dyn ByteSource>,
     ) -> Result<(Result<ScanReply, ScanError>, EngineVersion, Duration), Error> {
-        let version = self.scanner.version().await?;
-        let size = bytes.size();
-        let slot = self.take_slot(size).await?;
-        let started = tokio::time::Instant::now();
-        let reply = self.scanner.scan(bytes, deadline(size)).await;
-        self.give_back(slot, size, &reply);
-        Ok((reply, version, started.elapsed()))
+        let member = self.any();
+        let version = member.scanner.version().await?;
+        let until = tokio::time::Instant::now() + self.slot_wait;
+        match member.scan(bytes, None, until).await {
+            Scanned::Replied(reply, took) => Ok((reply, version, took)),
+            Scanned::Left | Scanned::Busy => Err(busy().into()),
+        }
     }
 
     /// The version that may judge now, or `SCANNER_DOWN`.
     fn current(&self) -> Result<EngineVersion, Refusal> {
-        match &*self.state.borrow() {
-            ScannerState::Proved { version, .. } if self.may_judge(version) => Ok(version.clone()),
+        match self.united() {
+            ScannerState::Proved { version, .. } if self.may_judge(&version) => Ok(version),
             ScannerState::Proved { .. } => Err(crate::domain::admission::scanner_down().because(
                 "only test signatures are loaded: run freshclam, or accept test signatures in the configuration",
             )),
@@ -228,127 +231,121 @@ impl Scanning {
         }
     }
 
-    async fn take_slot(&self, size: u64) -> Result<Slot, Refusal> {
-        metrics::gauge!(names::SCAN_QUEUE).increment(1);
-        let take = async {
-            let large = match size > LARGE_BYTES {
-                true => Some(Arc::clone(&self.large).acquire_owned().await.expect("it is never closed")),
-                false => None,
+    /// Whoever judges with this version, but not these, and has least to do for each of its slots.
+    fn least_loaded(&self, version: &EngineVersion, but: &[usize]) -> Option<(usize, &Member)> {
+        let judges = self.members.iter().enumerate().filter(|(i, m)| !but.contains(i) && m.judges_with(version));
+        judges.min_by_key(|(_, member)| member.load())
+    }
+
+    /// One for questions that any may answer: proved rather than not, least loaded.
+    fn any(&self) -> &Member {
+        let rank = |member: &&Member| {
+            let state = match member.state() {
+                ScannerState::Proved { .. } => 0,
+                ScannerState::Unproved => 1,
+                ScannerState::Down { .. } => 2,
             };
-            Slot { _slot: Arc::clone(&self.slots).acquire_owned().await.expect("it is never closed"), _large: large }
+            (state, member.load())
         };
-        let slot = tokio::time::timeout(self.slot_wait, take).await;
-        metrics::gauge!(names::SCAN_QUEUE).decrement(1);
-        slot.map_err(|_| {
-            Refusal::new(Reason::Busy)
-                .because("the scanner is busy: no slot became free in time")
-                .retry_after(Duration::from_secs(30))
-        })
+        self.members.iter().min_by_key(rank).expect("there is at least one")
     }
 
-    /// Frees the slot. The scanner goes on with a file that was given up: its slot stays taken for as long as that can
-    /// last, else the next file would wait inside the scanner and be called unscannable for it.
-    #[expect(clippy::disallowed_methods, reason = "it only sleeps, and nothing is lost if the process ends before")]
-    fn give_back(&self, slot: Slot, size: u64, reply: &Result<ScanReply, ScanError>) {
-        if let Err(ScanError::TooLong(_)) = reply {
-            // What the managed clamd is told as MaxScanTime.
-            let longest = deadline(self.limits().max_file_bytes) + Duration::from_secs(30);
-            let left = longest.saturating_sub(deadline(size));
-            tokio::spawn(async move {
-                tokio::time::sleep(left).await;
-                drop(slot);
-            });
-        }
+    fn mark_down(&self, member: &Member, error: &ScanError) {
+        member.mark_down(error);
+        member.doubt();
+        self.unite();
     }
 
-    fn mark_down(&self, error: &dyn std::fmt::Display) {
-        let at = self.clock.now();
-        let cause = error.to_string();
-        self.state.send_if_modified(|state| match state {
-            ScannerState::Down { cause: known, .. } if *known == cause => false,
-            ScannerState::Down { .. } | ScannerState::Unproved | ScannerState::Proved { .. } => {
-                tracing::warn!(%cause, "the scanner is down: uploads that need it are refused");
-                *state = ScannerState::Down { cause: cause.clone(), at };
-                true
+    /// What all of them are together now: as good as the best, and of equals with the newest signatures.
+    fn united(&self) -> ScannerState {
+        let states: Vec<_> = self.members.iter().map(|member| (member.scanner.address(), member.state())).collect();
+        united(&states, |version| self.may_judge(version))
+    }
+
+    /// Tells it to those who wait for it.
+    fn unite(&self) {
+        let united = self.united();
+        metrics::gauge!(names::SCANNER_UP).set(f64::from(u8::from(matches!(united, ScannerState::Proved { .. }))));
+        self.state.send_if_modified(|known| {
+            let changed = *known != united;
+            if changed {
+                *known = united;
             }
+            changed
         });
-        metrics::gauge!(names::SCANNER_UP).set(0.0);
     }
 
     /// Signatures older than the setting allows.
-    pub fn are_signatures_old(&self, settings: &Settings) -> bool {
+    fn is_old(&self, version: &EngineVersion, settings: &Settings) -> bool {
         let days = settings.signature_max_age_days;
-        let ScannerState::Proved { version, .. } = &*self.state.borrow() else { return false };
         days > 0
             && version
                 .signatures_time
                 .is_some_and(|made| made.plus_secs(days.saturating_mul(86_400)) < self.clock.now())
     }
 
-    /// Proves the scanner, and keeps proving it: canaries at start, every minute, after every change of its signatures
-    /// and whenever something about it is in doubt; PING every two seconds; while it does not answer, five times a second; while a canary comes back
-    /// wrong, every second. Ends with `stop`.
+    /// Proves the scanners, and keeps proving them. Ends with `stop`.
     pub async fn watch(&self, stop: &CancellationToken) {
-        let mut last_canaries = None;
-        while !stop.is_cancelled() {
-            let pause = self.watch_once(&mut last_canaries).await;
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.probe_now.notified() => {
-                    last_canaries = None;
-                    tokio::time::sleep(DOUBTED_FOR).await;
+        let watching = self.members.iter().map(|member| async {
+            let mut state = member.subscribe();
+            let following = async {
+                while state.changed().await.is_ok() {
+                    self.unite();
                 }
-                () = stop.cancelled() => {}
-            }
-        }
-    }
-
-    /// One look; answers when the next is due.
-    async fn watch_once(&self, last_canaries: &mut Option<tokio::time::Instant>) -> Duration {
-        let proved = match self.state.borrow().clone() {
-            ScannerState::Proved { version, .. } => Some(version),
-            ScannerState::Unproved | ScannerState::Down { .. } => None,
-        };
-        let version = match self.scanner.version().await {
-            Ok(version) => version,
-            Err(error) => {
-                self.mark_down(&error);
-                return KNOCK_EVERY;
-            }
-        };
-        let due = last_canaries.is_none_or(|at| at.elapsed() >= CANARIES_EVERY);
-        if proved.as_ref() == Some(&version) && !due {
-            return PING_EVERY;
-        }
-        let results = canaries::run(self.scanner.as_ref()).await;
-        let wrong = results
-            .iter()
-            .find(|r| !r.passed)
-            .map(|r| format!("canary {}: expected {}, got {}", r.name, r.expected, r.got));
-        self.canaries.send_replace(results);
-        if let Some(cause) = wrong {
-            self.mark_down(&cause);
-            return RETRY_EVERY;
-        }
-        *last_canaries = Some(tokio::time::Instant::now());
-        if proved.as_ref() != Some(&version) {
-            tracing::info!(engine = %version.engine, signatures = %version.signatures, test_only = version.test_only, "the scanner is proved");
-        }
-        metrics::gauge!(names::SCANNER_UP).set(1.0);
-        self.state.send_replace(ScannerState::Proved { version, at: self.clock.now() });
-        PING_EVERY
+            };
+            tokio::select! { () = member.watch(stop) => {}, () = following => {} }
+        });
+        futures_util::future::join_all(watching).await;
     }
 }
 
-const CANARIES_EVERY: Duration = Duration::from_secs(60);
-const PING_EVERY: Duration = Duration::from_secs(2);
-const RETRY_EVERY: Duration = Duration::from_secs(1);
-const KNOCK_EVERY: Duration = Duration::from_millis(200);
-/// Before a scanner in doubt is probed: one that is dying has died by then, and who sends bad files all the time does
-/// not have the canaries run all the time.
-const DOUBTED_FOR: Duration = Duration::from_millis(100);
+/// The state of several scanners as one. Those that may judge come before those that may not.
+fn united(states: &[(String, ScannerState)], may_judge: impl Fn(&EngineVersion) -> bool) -> ScannerState {
+    let proved = states.iter().filter_map(|(_, state)| match state {
+        ScannerState::Proved { version, at } => Some((version, at)),
+        ScannerState::Unproved | ScannerState::Down { .. } => None,
+    });
+    // Signatures without a time are older than any with one; of equal times the greater name, so that all agree.
+    let newest = proved.max_by_key(|(version, at)| {
+        (may_judge(version), version.signatures_time, &version.signatures, &version.engine, **at)
+    });
+    if let Some((version, at)) = newest {
+        return ScannerState::Proved { version: version.clone(), at: *at };
+    }
+    let mut down = states.iter().filter_map(|(address, state)| match state {
+        ScannerState::Down { cause, at } if states.len() == 1 => Some((cause.clone(), *at)),
+        ScannerState::Down { cause, at } => Some((format!("{address}: {cause}"), *at)),
+        ScannerState::Unproved | ScannerState::Proved { .. } => None,
+    });
+    match down.next() {
+        Some(first) => {
+            let (cause, at) =
+                down.fold(first, |(causes, since), (cause, at)| (format!("{causes}; {cause}"), since.max(at)));
+            ScannerState::Down { cause, at }
+        }
+        None => ScannerState::Unproved,
+    }
+}
+
+const fn outcome(reply: &Result<ScanReply, ScanError>) -> &'static str {
+    match reply {
+        Ok(ScanReply::Clean) => "clean",
+        Ok(ScanReply::Found { .. }) => "found",
+        Ok(ScanReply::Unscannable { .. }) | Err(ScanError::TooLong(_)) => "unscannable",
+        Err(ScanError::Down(_) | ScanError::NoVerdict(_) | ScanError::Source(_)) => "failed",
+    }
+}
+
+fn busy() -> Refusal {
+    Refusal::new(Reason::Busy)
+        .because("the scanner is busy: no slot became free in time")
+        .retry_after(Duration::from_secs(30))
+}
 
 /// The longest a scan of so many bytes may take: 30 s and its size at 2 MiB/s.
 pub fn deadline(size: u64) -> Duration {
     Duration::from_secs(30 + size.div_ceil(2 << 20))
 }
+
+#[cfg(test)]
+mod tests;

@@ -235,7 +235,9 @@ impl App {
             self.need_writable()?;
             let verdict = Verdict { kind: cleared.verdict, ..verdict };
             if shared.is_none() && !published {
-                self.publish(whole).await?;
+                fault_point!("U9");
+                self.publish(&whole.spooled, intent).await?;
+                fault_point!("U10");
                 published = true;
             }
             if let Some(done) = self.commit(caller.clone(), cleared, verdict, shared, intent, &settings).await? {
@@ -313,17 +315,7 @@ impl App {
         if let Some(finding) = admission::find_without_scan(accepted, settings) {
             return Ok((finding, unknown));
         }
-        self.scanning.find_verdict(known, Arc::clone(&whole.spooled), now).await
-    }
-
-    /// U9 and U10: the bytes go to their place in the store.
-    async fn publish(&self, whole: &Whole) -> Result<(), Error> {
-        fault_point!("U9");
-        let started = tokio::time::Instant::now();
-        self.blobs.publish(Arc::clone(&whole.spooled)).await?;
-        metrics::histogram!(names::BLOB_SECONDS, names::OP => "publish").record(started.elapsed());
-        fault_point!("U10");
-        Ok(())
+        self.scanning.find_verdict(known, whole.spooled.clone(), now).await
     }
 
     /// U11 and U12, one transaction: the moment it happens. `None` if the blob to be shared is not there any more, or

@@ -1,15 +1,15 @@
-//! The connection of a client command: address, token, act-as, and the clients of the four services.
+//! The connection of a client command: address, TLS, token, act-as, and the clients of the four services.
 //!
 //! Not here: what is called with them. A server that does not answer is [`Failure::Unreachable`].
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use tonic::{
     Request, Status,
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
-    transport::{Channel, Endpoint},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
 
 use super::failure::Failure;
@@ -18,10 +18,13 @@ use crate::rpc::pb::{
     file_service_client::FileServiceClient, maintenance_service_client::MaintenanceServiceClient,
 };
 
+/// Longest wait for a connection.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
 /// Where the server is and who asks.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct Connection {
-    /// The server: http://HOST:PORT, or HOST:PORT
+    /// The server: http://HOST:PORT or HOST:PORT, https://HOST:PORT, unix:/path
     #[arg(long, global = true, env = "LHFILE_ADDR", default_value = "http://127.0.0.1:50051", value_name = "ADDR")]
     pub addr: String,
     /// The bearer token; `lhfile token` mints one
@@ -30,6 +33,18 @@ pub struct Connection {
     /// For whom a service with the permission act_as calls: `operator:17; chat=42,43; lhfile=use_operator`
     #[arg(long, global = true, env = "LHFILE_ACT_AS", value_name = "WHO")]
     pub act_as: Option<String>,
+    /// Who vouches for the certificate of an https:// server, in PEM, instead of this machine's certificates
+    #[arg(long, global = true, env = "LHFILE_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Our own certificate, in PEM, for an https:// server that asks for one
+    #[arg(long, global = true, env = "LHFILE_CLIENT_CERT", value_name = "FILE", requires = "client_key")]
+    pub client_cert: Option<PathBuf>,
+    /// Its private key, in PEM
+    #[arg(long, global = true, env = "LHFILE_CLIENT_KEY", value_name = "FILE", requires = "client_cert")]
+    pub client_key: Option<PathBuf>,
+    /// The name that an https:// server's certificate must hold, instead of the address's
+    #[arg(skip)]
+    pub server_name: Option<String>,
 }
 
 /// A channel that names the caller in every call.
@@ -63,30 +78,69 @@ impl Connection {
         let credential = self.credential()?;
         let endpoint = self.endpoint()?;
         let channel = endpoint.connect().await.map_err(|error| {
-            let causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());
-            let deepest = causes.last().map_or_else(|| error.to_string(), ToString::to_string);
-            Failure::Unreachable(format!("{}: {deepest}", self.addr))
+            let deepest = deepest(&error);
+            // As rustls begins what it says of a certificate that nobody vouches for.
+            let own = if deepest.contains("peer certificate") { " (--ca FILE names who vouches for it)" } else { "" };
+            Failure::Unreachable(format!("{}: {deepest}{own}", self.addr))
         })?;
         Ok(InterceptedService::new(channel, credential))
     }
 
     fn endpoint(&self) -> Result<Endpoint, Failure> {
-        let addr = if self.addr.contains("://") { self.addr.clone() } else { format!("http://{}", self.addr) };
-        let unusable = || Failure::Usage(format!("--addr {}: write http://HOST:PORT or HOST:PORT", self.addr));
-        if !addr.starts_with("http://") {
+        let unusable = || {
+            let forms = "write http://HOST:PORT, HOST:PORT, https://HOST:PORT or unix:/path";
+            Failure::Usage(format!("--addr {}: {forms}", self.addr))
+        };
+        let local = self.addr.strip_prefix("unix:").map(|path| path.starts_with('/') && !path.starts_with("//"));
+        let addr = if local.is_some() || self.addr.contains("://") {
+            self.addr.clone()
+        } else {
+            format!("http://{}", self.addr)
+        };
+        let (secured, plain) = (addr.starts_with("https://"), addr.starts_with("http://"));
+        if local == Some(false) || !(local.is_some() || secured || plain) {
             return Err(unusable());
         }
-        let endpoint = Endpoint::from_shared(addr).map_err(|_| unusable())?;
-        if endpoint.uri().host().is_none_or(str::is_empty) {
+        let mut endpoint = Endpoint::from_shared(addr).map_err(|_| unusable())?;
+        if local.is_none() && endpoint.uri().host().is_none_or(str::is_empty) {
             return Err(unusable());
+        }
+        if secured {
+            let refused =
+                |error| Failure::Usage(format!("--ca, --client-cert or --client-key cannot be used: {error}"));
+            endpoint = endpoint.tls_config(self.tls()?).map_err(|error| refused(deepest(&error)))?;
+        } else if self.ca.is_some() || self.client_cert.is_some() {
+            return Err(Failure::Usage(format!(
+                "--ca and --client-cert are for https:// servers, and --addr is {}: write https://HOST:PORT",
+                self.addr
+            )));
         }
         Ok(endpoint
-            .connect_timeout(Duration::from_secs(5))
+            .connect_timeout(CONNECT_WITHIN)
             .tcp_nodelay(true)
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(2 << 20)
             .http2_keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20)))
+    }
+
+    /// Who vouches for the server, and who we are.
+    fn tls(&self) -> Result<ClientTlsConfig, Failure> {
+        let read = |flag: &str, path: &PathBuf| {
+            std::fs::read(path).map_err(|e| Failure::Usage(format!("{flag} {} cannot be read: {e}", path.display())))
+        };
+        let mut tls = ClientTlsConfig::new().timeout(CONNECT_WITHIN);
+        tls = match &self.ca {
+            None => tls.with_native_roots(),
+            Some(path) => tls.ca_certificate(Certificate::from_pem(read("--ca", path)?)),
+        };
+        if let (Some(certificate), Some(key)) = (&self.client_cert, &self.client_key) {
+            tls = tls.identity(Identity::from_pem(read("--client-cert", certificate)?, read("--client-key", key)?));
+        }
+        if let Some(name) = &self.server_name {
+            tls = tls.domain_name(name);
+        }
+        Ok(tls)
     }
 
     fn credential(&self) -> Result<Credential, Failure> {
@@ -121,21 +175,42 @@ impl Connection {
     }
 }
 
+/// What an error comes down to.
+fn deepest(error: &tonic::transport::Error) -> String {
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes.last().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn connection(addr: &str, token: Option<&str>) -> Connection {
-        Connection { addr: addr.to_owned(), token: token.map(str::to_owned), act_as: None }
+        Connection { addr: addr.to_owned(), token: token.map(str::to_owned), ..Connection::default() }
     }
 
     #[test]
     fn address_with_or_without_scheme_is_taken_and_any_other_is_usage() {
-        for good in ["http://127.0.0.1:50051", "127.0.0.1:50051", "localhost:1", "http://[::1]:50051"] {
+        for good in ["http://127.0.0.1:50051", "127.0.0.1:50051", "localhost:1", "http://[::1]:50051", "unix:/run/s"] {
             connection(good, None).endpoint().expect(good);
         }
-        for bad in ["https://h:1", "ftp://h", "http://", "a b:1"] {
+        for bad in ["ftp://h", "http://", "a b:1", "https://", "unix:", "unix:run/s", "unix://run/s"] {
             assert_eq!(connection(bad, None).endpoint().expect_err(bad).exit_code(), 2, "{bad}");
+        }
+    }
+
+    #[test]
+    fn certificates_are_read_for_https_and_refused_for_anything_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("ca.pem");
+        let with_ca = |addr: &str| Connection { ca: Some(file.clone()), ..connection(addr, None) }.endpoint();
+        assert!(with_ca("https://h:1").expect_err("not there").as_line().contains("cannot be read"));
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let certificate = rcgen::CertificateParams::default().self_signed(&key).expect("a certificate");
+        std::fs::write(&file, certificate.pem()).expect("our own folder");
+        with_ca("https://h:1").expect("a certificate");
+        for plain in ["http://h:1", "h:1", "unix:/run/s"] {
+            assert!(with_ca(plain).expect_err(plain).as_line().contains("https://"), "{plain}");
         }
     }
 

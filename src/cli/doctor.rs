@@ -1,16 +1,20 @@
 //! `lhfile doctor`: checks this machine's set-up, a line for each check, with what to do next.
 //!
-//! Not here: the checks themselves (`doctor/machine.rs` looks at files, `doctor/service.rs` asks the server).
+//! Not here: the checks themselves (`doctor/machine.rs` looks at files, `doctor/tls.rs` at certificates,
+//! `doctor/database.rs` asks a PostgreSQL, `doctor/store.rs` the object store, `doctor/service.rs` the server).
 
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::json;
 
-use super::{Context, failure::Failure, output, token::Place};
+use super::{Context, client::Connection, failure::Failure, output, token::Place};
 
+mod database;
 mod machine;
 mod service;
+mod store;
+mod tls;
 
 /// Which set-up.
 #[derive(Debug, Args)]
@@ -70,14 +74,14 @@ impl Doctor {
     /// Prints the findings; the exit code is 1 if one of them is FAIL.
     pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let mut worst = Level::Ok;
-        for finding in self.findings().await {
+        for finding in self.findings(&context.connection).await {
             output::line(&if context.json { finding.as_json() } else { finding.as_line() })?;
             worst = worst.max(finding.level);
         }
         Ok(if worst == Level::Fail { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
-    async fn findings(&self) -> Vec<Finding> {
+    async fn findings(&self, connection: &Connection) -> Vec<Finding> {
         let config = match self.place.load() {
             Ok(config) => config,
             Err(failure) => {
@@ -89,13 +93,15 @@ impl Doctor {
         let mut findings = vec![Finding::ok("configuration", from)];
         let files = tokio::task::spawn_blocking({
             let config = config.clone();
-            move || machine::look(&config)
+            move || machine::look(&config).into_iter().chain(tls::look(&config)).collect()
         });
         findings.extend(files.await.unwrap_or_else(|error| {
             vec![Finding::fail("files", format!("the check itself failed: {error}"), "report it")]
         }));
+        findings.push(database::ask(&config).await);
+        findings.push(store::ask(&config).await);
         findings.push(machine::clamd(&config).await);
-        findings.extend(service::ask(&config).await);
+        findings.extend(service::ask(&config, connection).await);
         findings
     }
 }
@@ -113,7 +119,7 @@ mod tests {
         let file = dir.path().join("lhfile.toml");
         std::fs::write(&file, config.replace("DIR", &dir.path().display().to_string())).expect("written");
         let doctor = Doctor { place: Place { config: Some(file), data_dir: None } };
-        (doctor.findings().await, dir)
+        (doctor.findings(&Connection::default()).await, dir)
     }
 
     #[tokio::test]
@@ -123,6 +129,7 @@ mod tests {
         let (findings, _dir) = doctor(config).await;
         assert_eq!(of(&findings, "configuration"), Level::Ok);
         assert_eq!(of(&findings, "data folder"), Level::Ok, "{findings:?}");
+        assert_eq!(of(&findings, "database"), Level::Ok, "{findings:?}");
         assert_eq!(of(&findings, "clamd"), Level::Fail, "{findings:?}");
         assert_eq!(of(&findings, "signatures"), Level::Warn);
         assert_eq!(of(&findings, "clock"), Level::Ok);
@@ -151,7 +158,7 @@ mod tests {
         std::fs::create_dir_all(data.join("blobs/ab")).expect("made");
         symlink("/etc", data.join("blobs/ab/cd")).expect("linked");
         let doctor = Doctor { place: Place { config: None, data_dir: Some(data) } };
-        let findings = doctor.findings().await;
+        let findings = doctor.findings(&Connection::default()).await;
         assert_eq!((of(&findings, "secret"), of(&findings, "symlinks")), (Level::Fail, Level::Fail), "{findings:?}");
     }
 }

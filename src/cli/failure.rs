@@ -66,7 +66,10 @@ impl Failure {
             Self::Failed(message) => format!("failed: {message}"),
             Self::Usage(message) => format!("usage: {message}"),
             Self::Unreachable(message) => {
-                format!("not reachable: {message}; is `lhfile serve` running, and is --addr (LHFILE_ADDR) right?")
+                format!(
+                    "not reachable: {message}; is `lhfile serve` running, is --addr (LHFILE_ADDR) right, and does it ask \
+                     for a certificate (--client-cert)?"
+                )
             }
             Self::Refused(refused) => refused.as_line(),
         }
@@ -141,8 +144,8 @@ impl From<Status> for Failure {
         let deepest = transport.last().map_or_else(|| status.message().to_owned(), ToString::to_string);
         match status.code() {
             Code::Unavailable => Self::Unreachable(deepest),
-            // A connection that broke in the middle.
-            Code::Unknown if status.source().is_some() => Self::Unreachable(deepest),
+            // A connection that broke in the middle, or that a server closed to which we had to prove who we are.
+            Code::Unknown | Code::Cancelled if status.source().is_some() => Self::Unreachable(deepest),
             Code::Unknown | Code::Internal | Code::Ok | Code::Cancelled | Code::DataLoss => {
                 Self::Failed(format!("the server answers {}: {}", code_name(status.code()), status.message()))
             }
@@ -196,6 +199,16 @@ mod tests {
         assert_eq!(Failure::Failed(String::new()).exit_code(), 1);
         assert_eq!(Failure::Usage(String::new()).exit_code(), 2);
         assert!(Failure::Unreachable("no".to_owned()).as_line().contains("lhfile serve"));
+    }
+
+    #[test]
+    fn connection_that_broke_is_not_an_answer_of_the_server() {
+        for code in [Code::Unknown, Code::Cancelled] {
+            let mut status = Status::new(code, "operation was canceled");
+            assert_eq!(Failure::from(status.clone()).exit_code(), 1, "the server's own {code:?}");
+            status.set_source(std::sync::Arc::new(std::io::Error::other("broken")));
+            assert_eq!(Failure::from(status).exit_code(), 4, "{code:?}");
+        }
     }
 
     #[test]

@@ -53,12 +53,25 @@ fn people(status: &pb::GetScannerStatusResponse) -> String {
         ("slots", format!("{} of {} used", status.slots_used, status.slots_total)),
         ("proved", output::time(status.state_time.as_ref())),
     ]);
-    if status.canaries.is_empty() {
-        return facts;
+    let mut parts = vec![facts];
+    if status.scanners.len() > 1 {
+        let rows = status.scanners.iter().map(|one| {
+            let used = if one.in_use { "yes".to_owned() } else { format!("NO: {}", one.reason) };
+            let slots = format!("{} of {}", one.slots_used, one.slots_total);
+            vec![one.address.clone(), one.signature_version.clone(), slots, used]
+        });
+        parts.push(output::table(&["SCANNER", "SIGNATURES", "SLOTS", "IN USE"], rows));
     }
-    let rows = status.canaries.iter().map(|canary| {
+    if !status.canaries.is_empty() {
+        parts.push(probes(&status.canaries));
+    }
+    parts.join("\n\n")
+}
+
+fn probes(canaries: &[pb::Canary]) -> String {
+    let rows = canaries.iter().map(|canary| {
         let passed = if canary.passed { "yes" } else { "NO" };
         vec![canary.name.clone(), canary.expected.clone(), canary.got.clone(), passed.to_owned()]
     });
-    format!("{facts}\n\n{}", output::table(&["PROBE", "EXPECTED", "GOT", "PASSED"], rows))
+    output::table(&["PROBE", "EXPECTED", "GOT", "PASSED"], rows)
 }

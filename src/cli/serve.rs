@@ -2,13 +2,13 @@
 //!
 //! Not here: the server (`server.rs`), which also starts the metrics and says when it is ready.
 
-use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf};
+use std::{io::IsTerminal as _, path::PathBuf};
 
 use clap::Args;
 
 use super::failure::Failure;
 use crate::{
-    config::{Config, LogFormat, Overrides},
+    config::{Config, Listen, LogFormat, Overrides},
     secret, server, telemetry,
 };
 
@@ -22,8 +22,8 @@ pub struct Serve {
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
     /// Where to listen, instead of the configuration's [default: 127.0.0.1:50051]
-    #[arg(long, value_name = "IP:PORT")]
-    listen: Option<SocketAddr>,
+    #[arg(long, value_name = "IP:PORT|unix:/PATH")]
+    listen: Option<Listen>,
 }
 
 impl Serve {
@@ -38,7 +38,7 @@ impl Serve {
             LogFormat::Json => true,
         };
         telemetry::start_logs(json, &config.log.filter).map_err(|error| Failure::Failed(error.to_string()))?;
-        if config.keys.is_empty() {
+        if config.keys.is_empty() && config.shared_secret().is_none() {
             let data_dir = &config.data_dir;
             let first = !secret::path(data_dir).exists();
             secret::open_or_create(data_dir).map_err(|error| Failure::Failed(error.to_string()))?;

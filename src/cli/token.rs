@@ -1,4 +1,4 @@
-//! `lhfile token`: mints a JWT with the secret of the data folder, or with the first configured HS256 key.
+//! `lhfile token`: mints a JWT with the secret of the data folder, or of all nodes, or with the first configured HS256 key.
 //!
 //! Not here: what a token may say and how it is verified (`rpc/credential.rs`). No server is asked.
 
@@ -112,7 +112,8 @@ pub(super) fn mint(
 
 fn signing_secret(config: &Config) -> Result<Vec<u8>, Failure> {
     if config.keys.is_empty() {
-        return secret::open_or_create(&config.data_dir).map_err(|error| Failure::Failed(error.to_string()));
+        return secret::obtain(config.shared_secret(), &config.data_dir)
+            .map_err(|error| Failure::Failed(error.to_string()));
     }
     let key = config.keys.iter().find(|key| key.algorithm == Algorithm::Hs256).ok_or_else(|| {
         Failure::Failed("the configured keys are public ones: mint the token where their private halves are".to_owned())

@@ -4,17 +4,17 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use super::{Algorithm, Config, ConfigError, KeyConfig, ScannerMode};
-
-/// A socket path holds this many bytes.
-const MAX_SOCKET_PATH: usize = 107;
+use super::{Algorithm, Config, ConfigError, KeyConfig, Listen, ScannerMode, listen::MAX_SOCKET_PATH};
 
 impl Config {
     /// The first rule that does not hold.
     pub(super) fn judge(&self) -> Result<(), ConfigError> {
         self.judge_addresses()?;
+        self.judge_tls()?;
+        self.judge_database()?;
         self.judge_keys()?;
         self.judge_scanner()?;
+        self.judge_blobs()?;
         self.judge_grpc()?;
         within("max_token_ttl_seconds", self.max_token_ttl_seconds, 1, 366 * 86_400)?;
         within("shutdown_grace_seconds", self.shutdown_grace_seconds, 0, 3_600)?;
@@ -26,15 +26,16 @@ impl Config {
     }
 
     fn judge_addresses(&self) -> Result<(), ConfigError> {
-        if !self.is_loopback() && !self.allow_plaintext_beyond_loopback {
+        if !self.is_loopback() && !self.tls.is_on() && !self.allow_plaintext_beyond_loopback {
             return Err(ConfigError::new(format!(
-                "listen = {} can be reached from other machines, and this version speaks no TLS: listen on 127.0.0.1, \
-                 or let a proxy on this machine end TLS, or set allow_plaintext_beyond_loopback = true for a network \
-                 that you trust",
+                "listen = {} can be reached from other machines, and without TLS everybody between may read tokens and \
+                 files: set cert_file and key_file in [tls], or listen on 127.0.0.1, or set \
+                 allow_plaintext_beyond_loopback = true for a network that you trust",
                 self.listen
             )));
         }
-        if self.listen.port() != 0 && self.metrics_listen == Some(self.listen) {
+        let own = self.metrics_listen.filter(|metrics| metrics.port() != 0).map(Listen::Tcp);
+        if own.as_ref() == Some(&self.listen) {
             return Err(ConfigError::new("metrics_listen is the same as listen: give it a port of its own"));
         }
         if self.data_dir.as_os_str().is_empty() {
@@ -68,19 +69,18 @@ impl Config {
             ScannerMode::Managed => return Ok(()),
             ScannerMode::External => {}
         }
-        let unix = scanner.address.strip_prefix("unix:");
-        let tcp = scanner.address.strip_prefix("tcp:").and_then(|a| a.rsplit_once(':'));
-        let good = match (unix, tcp) {
-            (Some(path), _) => Path::new(path).is_absolute() && path.len() <= MAX_SOCKET_PATH,
-            (None, Some((host, port))) => !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0),
-            (None, None) => false,
-        };
-        if !good {
-            return Err(ConfigError::new(format!(
-                "scanner.address = {:?}: an external scanner needs unix:/path (at most {MAX_SOCKET_PATH} bytes) or \
-                 tcp:HOST:PORT",
-                scanner.address
-            )));
+        let mut known = BTreeSet::new();
+        for address in scanner.addresses() {
+            if !is_clamd_address(address) {
+                return Err(ConfigError::new(format!(
+                    "scanner.address = {:?}: an external scanner needs unix:/path (at most {MAX_SOCKET_PATH} bytes) or \
+                     tcp:HOST:PORT, several of them with commas between",
+                    scanner.address
+                )));
+            }
+            if !known.insert(address) {
+                return Err(ConfigError::new(format!("scanner.address names {address} twice: name each clamd once")));
+            }
         }
         let limits = &scanner.limits;
         within("scanner.limits.threads of an external scanner (its MaxThreads)", limits.threads.into(), 1, 1_024)?;
@@ -102,6 +102,16 @@ impl Config {
         within("grpc.keepalive_timeout_seconds", grpc.keepalive_timeout_seconds, 1, 3_600)?;
         within("grpc.connection_age_seconds", grpc.connection_age_seconds, 1, 31 * 86_400)?;
         within("grpc.connection_age_grace_seconds", grpc.connection_age_grace_seconds, 1, 31 * 86_400)
+    }
+}
+
+fn is_clamd_address(address: &str) -> bool {
+    let unix = address.strip_prefix("unix:");
+    let tcp = address.strip_prefix("tcp:").and_then(|a| a.rsplit_once(':'));
+    match (unix, tcp) {
+        (Some(path), _) => Path::new(path).is_absolute() && path.len() <= MAX_SOCKET_PATH,
+        (None, Some((host, port))) => !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0),
+        (None, None) => false,
     }
 }
 

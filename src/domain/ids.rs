@@ -171,6 +171,9 @@ hex_value!(
     /// Where a blob's bytes lie in the store: when it was made and 96 random bits, written as 32 lower-case hex
     /// digits. Never reused.
     BlobKey, 16, "blob_key");
+hex_value!(
+    /// What a database and its store of bytes know each other by, written as 32 lower-case hex digits.
+    StoreId, 16, "store_id");
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use super::ByteSource;
-use crate::domain::BlobKey;
+use crate::domain::{BlobKey, StoreId};
 
 /// What a store of bytes can fail with.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,10 @@ impl From<io::Error> for BlobError {
         }
     }
 }
+
+/// An upload in parts that is under way, as the store named it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MultipartId(pub String);
 
 /// The local spool.
 #[async_trait]
@@ -78,15 +82,26 @@ pub type BlobStream = Pin<Box<dyn Stream<Item = Result<Bytes, BlobError>> + Send
 /// The store of bytes.
 #[async_trait]
 pub trait BlobStore: Send + Sync + 'static {
+    /// Begins an upload in parts, where the store takes so many bytes in parts. The id must be durable before
+    /// [`BlobStore::publish`] gets it: parts outlive a process that is killed.
+    async fn begin_parts(&self, key: BlobKey, size: u64) -> Result<Option<MultipartId>, BlobError>;
     /// Moves a synced upload into the store under its own key; durable when it answers (rename and folder fsync, or a
     /// whole put). The spooled bytes are gone afterwards.
-    async fn publish(&self, spooled: Arc<dyn Spooled>) -> Result<(), BlobError>;
+    async fn publish(&self, spooled: Arc<dyn Spooled>, parts: Option<MultipartId>) -> Result<(), BlobError>;
     /// A stream of the range's bytes; `Missing` at once if they are not there.
     async fn open(&self, key: BlobKey, range: Range<u64>, tap: Option<Tap>) -> Result<BlobStream, BlobError>;
     /// Removes the bytes; removing what is not there is fine.
     async fn delete(&self, key: BlobKey) -> Result<(), BlobError>;
+    /// Removes all that an upload which became no file left under its key: its bytes, and its uploads in parts, those
+    /// too whose id was lost.
+    async fn discard(&self, key: BlobKey, parts: Option<MultipartId>) -> Result<(), BlobError>;
     /// How many bytes lie there.
     async fn size(&self, key: BlobKey) -> Result<Option<u64>, BlobError>;
-    /// Writes, reads and removes a few bytes: the store's own canary.
+    /// Writes, reads and removes a few bytes: the store's own canary. Where each request costs money it reads only,
+    /// and writes now and then.
     async fn probe(&self) -> Result<(), BlobError>;
+    /// The id that it shares with its database, once it has one.
+    async fn store_id(&self) -> Result<Option<StoreId>, BlobError>;
+    /// Gives it its id, durably.
+    async fn put_store_id(&self, id: StoreId) -> Result<(), BlobError>;
 }

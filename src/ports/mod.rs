@@ -8,12 +8,12 @@ mod scanner;
 mod store;
 mod world;
 
-pub use blobs::{BlobError, BlobStore, BlobStream, Spool, SpoolWriter, Spooled, Tap};
+pub use blobs::{BlobError, BlobStore, BlobStream, MultipartId, Spool, SpoolWriter, Spooled, Tap};
 pub use content::{ByteSource, ContentInspector, ReadSeek};
 pub use scanner::{Canary, EngineVersion, Expect, FitError, ScanError, ScanReply, Scanner, ScannerLimits};
 pub use store::{
     Admit, AttachTo, Before, Begun, BytesAt, ChatDeleted, ChatQuery, ChatStore, ChatTold, Commit, Committed,
-    FileChange, FileStore, Intent, NewUpload, REQUEST_ID_SECS, SettingsStore, Stop, Store, StoreError, StoredSettings,
-    UploadStore,
+    FileChange, FileStore, Intent, NewUpload, PairingStore, REQUEST_ID_SECS, SettingsStore, Stop, Store, StoreClaim,
+    StoreError, StoredSettings, UploadStore,
 };
 pub use world::{Clock, Ids, SystemClock, SystemIds};

@@ -7,9 +7,10 @@ use std::{io, sync::Arc};
 
 use async_trait::async_trait;
 
+use super::MultipartId;
 use crate::domain::{
     Actor, Blob, BlobKey, Caller, Chat, ChatId, ChatStatus, CodeHash, Event, FileId, FileView, OperatorId, Person,
-    Reason, Refusal, RequestId, Settings, Sha256, Time, Verdict,
+    Reason, Refusal, RequestId, Settings, Sha256, StoreId, Time, Verdict,
     access::Deletion,
     admission::{Admitted, Cleared, Target},
     listing::{FileQuery, FileRef, Page},
@@ -185,13 +186,21 @@ pub trait UploadStore: Send + Sync + 'static {
         request_id: &RequestId,
         now: Time,
     ) -> Result<Option<Before>, StoreError>;
+    /// Writes down the upload in parts that an intent's bytes go through. `FENCED` if the intent is not running any more.
+    async fn note_multipart(&self, intent: Intent, parts: &MultipartId) -> Result<(), Stop>;
+    /// The upload in parts that was written down for an intent.
+    async fn find_multipart(&self, intent: Intent) -> Result<Option<MultipartId>, StoreError>;
     /// The moment it happens: the chat judged again ([`crate::domain::admission::judge_again`]), blob, file READY,
     /// attachment to the home chat, event, the intent ended. `FENCED` if the intent is not there any more.
     async fn commit_upload(&self, commit: Commit) -> Result<Committed, Stop>;
+    /// Sees to it that an intent is never committed any more, and answers whether a blob's row names its key: then its
+    /// commit went through before, and its bytes are that blob's. Waits for a commit that is under way, and is durable when
+    /// it answers: no commit, nor one whose failure was told too soon, makes a file of bytes that are removed next.
+    async fn fence_upload(&self, intent: Intent) -> Result<bool, StoreError>;
     /// Ends an intent without a file; writes the event with it. Ending one that is gone writes nothing.
     async fn abort_upload(&self, intent: Intent, event: Event, now: Time) -> Result<(), StoreError>;
-    /// Extends the lease of all intents of a node that have not ended, fenced ones too.
-    async fn renew_leases(&self, node: &str, until: Time) -> Result<(), StoreError>;
+    /// Extends the lease of those of these intents that have not ended, fenced ones too.
+    async fn renew_leases(&self, alive: &[Intent], until: Time) -> Result<(), StoreError>;
     /// Running intents whose lease is over; with `own` also all that this node's earlier life left, leased or not.
     async fn list_dead_uploads(&self, own: Option<&str>, now: Time, limit: i64) -> Result<Vec<Intent>, StoreError>;
     /// Forgets ended request ids older than [`REQUEST_ID_SECS`]; at most 1,000 a call. Answers how many.
@@ -200,10 +209,6 @@ pub trait UploadStore: Send + Sync + 'static {
     async fn find_blob(&self, sha256: Sha256, size: u64) -> Result<Option<Blob>, StoreError>;
     /// Puts every ACTIVE blob with these bytes into quarantine, with an event each. Answers how many.
     async fn quarantine(&self, sha256: Sha256, verdict: Verdict, signature: &str) -> Result<u64, StoreError>;
-    /// Sees to it that an intent is never committed any more, and answers whether a blob's row names its key: then its
-    /// commit went through before, and its bytes are that blob's. Durable when it answers, so that neither a commit under
-    /// way nor one whose failure was told too soon can make a file of bytes that are removed next.
-    async fn fence_upload(&self, intent: Intent) -> Result<bool, StoreError>;
     /// Writes an event that has no other transaction.
     async fn record(&self, event: Event, now: Time) -> Result<(), StoreError>;
 }
@@ -359,9 +364,32 @@ pub trait SettingsStore: Send + Sync + 'static {
     ) -> Result<i64, Stop>;
 }
 
+/// The id of a database and its store of bytes, as the database has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreClaim {
+    /// The id.
+    pub id: StoreId,
+    /// Where the store of bytes was whose node claimed it.
+    pub place: String,
+    /// The store of bytes has it, too. Without this a start was killed between the two.
+    pub confirmed: bool,
+}
+
+/// Which store of bytes belongs to this database.
+#[async_trait]
+pub trait PairingStore: Send + Sync + 'static {
+    /// The id, once there is one.
+    async fn find_store_claim(&self) -> Result<Option<StoreClaim>, StoreError>;
+    /// Takes this id for the store at this place unless there is one already; answers the one that counts, also where
+    /// many nodes start at once.
+    async fn claim_store_id(&self, id: StoreId, place: &str) -> Result<StoreClaim, StoreError>;
+    /// Notes that the store of bytes has the id.
+    async fn confirm_store_id(&self) -> Result<(), StoreError>;
+}
+
 /// Everything the database does.
 #[async_trait]
-pub trait Store: UploadStore + FileStore + ChatStore + SettingsStore {
+pub trait Store: UploadStore + FileStore + ChatStore + SettingsStore + PairingStore {
     /// A cheap round trip that also writes nothing.
     async fn ping(&self) -> Result<(), StoreError>;
 }

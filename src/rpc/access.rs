@@ -1,7 +1,7 @@
 //! The gate before every RPC: a credential becomes a `Caller`, and the method's own declaration says who passes.
 //!
-//! Not here: tokens (`credential.rs`), acting for somebody (`act_as.rs`), the declarations (`methods.rs`) and what
-//! exactly a caller may do (`domain/access.rs`). A tower layer, because tonic's interceptors do not see the method.
+//! Not here: tokens (`credential.rs`), certificates (`certified.rs`), acting for somebody (`act_as.rs`), the declarations
+//! (`methods.rs`) and what exactly a caller may do (`domain/access.rs`). A tower layer, because tonic's interceptors do not see the method.
 
 use std::{
     collections::HashMap,
@@ -19,6 +19,7 @@ use tower::{Layer, Service};
 
 use super::{
     act_as,
+    certified::{CertificateNames, CertifiedCallers},
     credential::{KeySet, bad_credential},
     drain,
     methods::{MethodAccess, MethodTable},
@@ -77,9 +78,18 @@ pub struct AccessLayer {
 
 struct Gate {
     doors: HashMap<String, Door>,
-    keys: watch::Receiver<Arc<KeySet>>,
-    clock: Arc<dyn Clock>,
+    believed: Credentials,
     tracker: TaskTracker,
+}
+
+/// What a caller is believed by.
+pub struct Credentials {
+    /// The keys of tokens; the newest count.
+    pub keys: watch::Receiver<Arc<KeySet>>,
+    /// The services that a client's certificate stands for.
+    pub certified: CertifiedCallers,
+    /// What tells whether a token has ended.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// How a request goes on.
@@ -91,15 +101,14 @@ enum Passage {
 }
 
 impl AccessLayer {
-    /// Believes the newest of `keys`; leaves bodies to be drained on `tracker`.
+    /// Leaves bodies to be drained on `tracker`.
     ///
     /// # Errors
     /// [`UnknownPermission`], if an RPC asks for one.
     pub fn new(
         table: &MethodTable,
         reflection_public: bool,
-        keys: watch::Receiver<Arc<KeySet>>,
-        clock: Arc<dyn Clock>,
+        believed: Credentials,
         tracker: TaskTracker,
     ) -> Result<Self, UnknownPermission> {
         let mut doors = HashMap::new();
@@ -115,7 +124,7 @@ impl AccessLayer {
             let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
             doors.insert(path, reflection.clone());
         }
-        Ok(Self { gate: Arc::new(Gate { doors, keys, clock, tracker }) })
+        Ok(Self { gate: Arc::new(Gate { doors, believed, tracker }) })
     }
 }
 
@@ -127,23 +136,38 @@ fn door(path: &str, access: &MethodAccess) -> Result<Door, UnknownPermission> {
 }
 
 impl Gate {
-    fn judge(&self, path: &str, headers: &HeaderMap) -> Result<Passage, Refusal> {
+    fn judge(&self, request: &Request<Body>) -> Result<Passage, Refusal> {
+        let (path, headers) = (request.uri().path(), request.headers());
         // A path that no service has goes on to the router, which answers UNIMPLEMENTED and nothing else. Every
         // service of ours is in the table, so nothing is open that is not declared to be.
         let Some(door) = self.doors.get(path) else { return Ok(Passage::Unseen) };
         if door.public {
             return Ok(Passage::Unseen);
         }
-        if door.link && !headers.contains_key(AUTHORIZATION) && !act_as::is_asked(headers) {
+        let certified = self.certified(request);
+        if door.link && certified.is_none() && !headers.contains_key(AUTHORIZATION) && !act_as::is_asked(headers) {
             return Ok(Passage::As(Box::new(Identity::Anonymous)));
         }
-        let keys = self.keys.borrow().clone();
-        let caller = keys.caller(bearer(headers).ok_or_else(bad_credential)?, self.clock.now())?;
+        let caller = certified.map_or_else(|| self.bearer(headers), Ok)?;
         let caller = act_as::judge(caller, headers)?;
         if !(door.any_caller || door.visitors && caller.kind() == CallerKind::Visitor) {
             caller.need(&door.any_of)?;
         }
         Ok(Passage::As(Box::new(Identity::Known(caller))))
+    }
+
+    /// The service that the connection's certificate stands for, if the call brings no token. One that brings a token, be
+    /// it a bad one, is the token's: who passes calls on for others over its own connection does not lend them its rights.
+    fn certified(&self, request: &Request<Body>) -> Option<Caller> {
+        let names = request.extensions().get::<CertificateNames>()?;
+        if request.headers().contains_key(AUTHORIZATION) { None } else { self.believed.certified.find(names) }
+    }
+
+    /// Whose the token is.
+    fn bearer(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+        let Credentials { keys, clock, .. } = &self.believed;
+        let keys = keys.borrow().clone();
+        keys.caller(bearer(headers).ok_or_else(bad_credential)?, clock.now())
     }
 }
 
@@ -186,7 +210,7 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         // What a client cannot set it cannot forge; and what is there could only be a mistake of ours.
         request.extensions_mut().remove::<Identity>();
-        match self.gate.judge(request.uri().path(), request.headers()) {
+        match self.gate.judge(&request) {
             Ok(Passage::Unseen) => Box::pin(self.inner.call(request)),
             Ok(Passage::As(identity)) => {
                 request.extensions_mut().insert(*identity);

@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod act_as;
+pub mod certified;
 mod chat_service;
 mod config_service;
 pub mod convert;

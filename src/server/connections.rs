@@ -1,77 +1,99 @@
 //! Connections as the server takes them: no more than so many at once, and none that stays silent from the start.
 //!
-//! Not here: what is said on them (`tonic`), and streams on one connection (its HTTP/2 settings).
+//! Not here: what they come from (`listener.rs`), how TLS secures them (`handshakes.rs`), what is said on them (`tonic`),
+//! and streams on one connection (its HTTP/2 settings).
 
 use std::{
     io,
-    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, stream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Sleep, sleep},
 };
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
 
-use crate::telemetry::names;
+use super::{
+    handshakes::{Handshakes, Secured},
+    listener::{Accepted, Listener, Wire},
+};
+use crate::{rpc::certified::CertificateNames, telemetry::names};
 
 /// How long a new connection may take for what every client says first.
 const PREFACE_WITHIN: Duration = Duration::from_secs(30);
 /// HTTP/2's client preface, in bytes. Who has said it is asked by keepalive from then on.
 const PREFACE_BYTES: usize = 24;
-/// Connections that wait to be accepted, unless the kernel's limit (`net.core.somaxconn`) is lower. The usual 128 are
-/// too few where clients come together, as after a restart: one too many is dropped, and some are reset.
-const BACKLOG: u32 = 4_096;
 /// The pause after an accept that failed: descriptors that are used up do not come back at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Listens there, as `TcpListener::bind` does, with a longer queue.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A restart need not wait for the end of the last connections before it.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
+/// What takes connections, and how they end.
+pub struct Incoming {
+    /// Where they come from.
+    pub listener: Listener,
+    /// Secures those from a port, if the service speaks TLS.
+    pub handshakes: Option<Handshakes>,
+    /// Most at once, those in their handshake included.
+    pub most: u32,
+    /// After which one is closed whatever is going on.
+    pub lifetime: Duration,
+    /// Cancelled, it ends them all.
+    pub cut: CancellationToken,
 }
 
-/// The listener's connections, each with its place among `most`, closed after `lifetime`, or once `cut` is cancelled,
-/// whatever is going on. One too many is closed at once.
-pub fn accept(
-    listener: TcpListener,
-    most: u32,
-    lifetime: Duration,
-    cut: CancellationToken,
-) -> impl Stream<Item = io::Result<Connection>> {
-    let places = Arc::new(Semaphore::new(most as usize));
-    TcpListenerStream::new(listener).filter_map(move |stream| {
-        let place = Arc::clone(&places).try_acquire_owned();
-        let cut = cut.clone();
-        async move {
-            match (stream, place) {
-                (Ok(stream), Ok(place)) => Some(Connection::new(stream, place, end(lifetime, cut))),
-                (Ok(_), Err(_)) => {
-                    metrics::counter!(names::CONNECTIONS_REFUSED).increment(1);
-                    None
+impl Incoming {
+    /// The connections, each with its place. One too many is closed at once.
+    pub fn connections(self) -> impl Stream<Item = io::Result<Connection>> {
+        let places = Arc::new(Semaphore::new(self.most as usize));
+        stream::unfold((self, places), async |(mut incoming, places)| {
+            let next = incoming.next(&places).await;
+            Some((Ok(next), (incoming, places)))
+        })
+    }
+
+    async fn next(&mut self, places: &Arc<Semaphore>) -> Connection {
+        loop {
+            let Self { listener, handshakes, .. } = &mut *self;
+            let secured = async {
+                match handshakes {
+                    Some(handshakes) => handshakes.next().await,
+                    None => std::future::pending().await,
                 }
+            };
+            let accepted = tokio::select! {
+                Secured { stream, names, place } = secured => return self.take(Box::new(stream), names, place),
+                accepted = listener.accept() => accepted,
+            };
+            match (accepted, Arc::clone(places).try_acquire_owned()) {
+                (Ok(accepted), Ok(place)) => match (accepted, &mut self.handshakes) {
+                    (Accepted::Tcp(stream), Some(handshakes)) => handshakes.begin(stream, place),
+                    (Accepted::Tcp(stream), None) => {
+                        return self.take(Box::new(stream), CertificateNames::default(), place);
+                    }
+                    (Accepted::Unix(stream), _) => {
+                        return self.take(Box::new(stream), CertificateNames::default(), place);
+                    }
+                },
+                (Ok(_), Err(_)) => metrics::counter!(names::CONNECTIONS_REFUSED).increment(1),
                 // Accepting goes on: an error here is of one connection, or passes (descriptors used up).
                 (Err(error), _) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     sleep(ACCEPT_PAUSE).await;
-                    None
                 }
             }
         }
-    })
+    }
+
+    fn take(&self, stream: Box<dyn Wire>, names: CertificateNames, place: OwnedSemaphorePermit) -> Connection {
+        Connection::new(stream, names, place, end(self.lifetime, self.cut.clone()))
+    }
 }
 
 /// Lets the process hold a descriptor for each connection, and files besides: the usual soft limit is 1,024.
@@ -99,7 +121,8 @@ async fn end(lifetime: Duration, cut: CancellationToken) -> &'static str {
 
 /// A connection.
 pub struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Wire>,
+    names: CertificateNames,
     /// Set until the preface is there: how many bytes came, and until when they must be all.
     preface: Option<(usize, Pin<Box<Sleep>>)>,
     end: Pin<Box<dyn Future<Output = &'static str> + Send>>,
@@ -110,15 +133,14 @@ pub struct Connection {
 
 impl Connection {
     fn new(
-        stream: TcpStream,
+        stream: Box<dyn Wire>,
+        names: CertificateNames,
         place: OwnedSemaphorePermit,
         end: impl Future<Output = &'static str> + Send + 'static,
-    ) -> io::Result<Self> {
-        // Answers are small and awaited: never held back to be merged.
-        stream.set_nodelay(true)?;
+    ) -> Self {
         metrics::gauge!(names::CONNECTIONS).increment(1);
         let preface = Some((0, Box::pin(sleep(PREFACE_WITHIN))));
-        Ok(Self { stream, preface, end: Box::pin(end), ended: None, _place: place })
+        Self { stream, names, preface, end: Box::pin(end), ended: None, _place: place }
     }
 }
 
@@ -128,11 +150,12 @@ impl Drop for Connection {
     }
 }
 
+/// What every request of the connection may ask in its extensions.
 impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = CertificateNames;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+    fn connect_info(&self) -> CertificateNames {
+        self.names.clone()
     }
 }
 
@@ -191,18 +214,20 @@ impl AsyncWrite for Connection {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt as _;
+    use futures_util::StreamExt as _;
+    use tokio::{io::AsyncReadExt as _, net::TcpStream};
 
     use super::*;
 
     #[tokio::test]
     async fn a_cut_ends_every_connection_and_says_why_as_often_as_it_is_asked() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("bound");
-        let cut = CancellationToken::new();
-        let mut accepted = Box::pin(accept(listener, 2, Duration::from_secs(600), cut.clone()));
+        let listener = Listener::bind(&"127.0.0.1:0".parse().expect("an address"), 0o600).expect("a port");
+        let address = listener.address().expect("bound").to_string();
+        let (cut, lifetime) = (CancellationToken::new(), Duration::from_secs(600));
+        let incoming = Incoming { listener, handshakes: None, most: 2, lifetime, cut: cut.clone() };
+        let mut accepted = Box::pin(incoming.connections());
         let _clients =
-            [TcpStream::connect(address).await, TcpStream::connect(address).await].map(|c| c.expect("heard"));
+            [TcpStream::connect(&address).await, TcpStream::connect(&address).await].map(|c| c.expect("heard"));
         let mut reads = Vec::new();
         for _ in 0..2 {
             let mut connection = accepted.next().await.expect("a connection").expect("accepted");

@@ -33,7 +33,7 @@ async fn a_node_whose_transport_ended_by_itself_is_seen_and_stopped() {
 async fn calls_that_outlast_the_grace_end_with_their_connections() {
     let folder = tempfile::tempdir().expect("a folder");
     let node = node(&folder, 1).await;
-    let tcp = tokio::net::TcpStream::connect(node.address).await.expect("it listens");
+    let tcp = tokio::net::TcpStream::connect(node.address.to_string()).await.expect("it listens");
     let (requests, connection) = h2::client::handshake(tcp).await.expect("HTTP/2");
     let connection = node.app.tasks().spawn(connection);
     // A call that waits for a message that never comes.

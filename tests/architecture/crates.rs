@@ -1,4 +1,4 @@
-//! The rules on what we depend on, from Cargo.toml, deny.toml and `cargo metadata --locked`.
+//! The rules on what we depend on, from Cargo.toml, deny.toml, `cargo metadata` and `cargo tree`.
 //!
 //! Not here: known vulnerabilities, whose list needs the network (`cargo deny check advisories`).
 
@@ -158,22 +158,35 @@ pub fn twice(packages: &[Package]) -> Vec<Violation> {
     double.map(named).collect()
 }
 
-/// What is built for this machine, by the lock file.
+/// What is built for this machine, by the lock file. `cargo metadata` alone also names optional crates that a feature of
+/// theirs mentions (`ring?/std`) and nothing builds, so those that `cargo tree` lacks are left out.
 fn packages() -> &'static [Package] {
     static PACKAGES: OnceLock<Vec<Package>> = OnceLock::new();
     let read = || {
         let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-        let run = Command::new(env!("CARGO"))
-            .args(["metadata", "--locked", "--format-version", "1", "--filter-platform", &platform])
-            .current_dir(checkout())
-            .output()
-            .expect("cargo can be run");
-        assert!(run.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&run.stderr));
-        let metadata: Metadata = serde_json::from_slice(&run.stdout).expect("cargo metadata writes JSON");
-        assert!(metadata.packages.len() > 50, "the tree was not read");
-        metadata.packages
+        let json = cargo(&["metadata", "--locked", "--format-version", "1", "--filter-platform", &platform]);
+        let metadata: Metadata = serde_json::from_slice(&json).expect("cargo metadata writes JSON");
+        let tree = ["tree", "--locked", "--prefix", "none", "--no-dedupe", "--format", "{p}", "--target", &platform];
+        let tree = String::from_utf8(cargo(&tree)).expect("cargo tree writes UTF-8");
+        let built: BTreeSet<(&str, &str)> =
+            tree.lines().filter_map(|line| line.split_once(" v")).map(|(name, rest)| (name, word(rest))).collect();
+        let is_built = |package: &Package| built.contains(&(package.name.as_str(), package.version.as_str()));
+        let packages: Vec<Package> = metadata.packages.into_iter().filter(is_built).collect();
+        assert!(packages.len() > 50 && packages.len() == built.len(), "the tree was not read");
+        packages
     };
     PACKAGES.get_or_init(read)
+}
+
+/// Up to the first blank.
+fn word(text: &str) -> &str {
+    text.split(' ').next().unwrap_or_default()
+}
+
+fn cargo(arguments: &[&str]) -> Vec<u8> {
+    let run = Command::new(env!("CARGO")).args(arguments).current_dir(checkout()).output().expect("cargo can be run");
+    assert!(run.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&run.stderr));
+    run.stdout
 }
 
 fn toml<T: for<'de> Deserialize<'de>>(name: &str) -> T {

@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use super::source::{Found, Source, Violation, files, relative};
+use super::source::{Found, Source, Violation, checkout, files, relative};
 
 const LONGEST: usize = 400;
 
@@ -162,4 +162,22 @@ pub fn holds_eicar(bytes: &[u8]) -> bool {
 fn found(file: &Source, list: &[Found], wrong: impl Fn(&str) -> Option<String>) -> Vec<Violation> {
     let seen = list.iter().filter(|found| !found.test);
     seen.filter_map(|found| wrong(&found.text).map(|wrong| file.violation(found.line, wrong))).collect()
+}
+
+/// Files of `tests/` that the target `test` of the Makefile does not name.
+pub fn tests_not_run() -> Vec<Violation> {
+    let makefile = fs::read_to_string(checkout().join("Makefile")).expect("it is there");
+    let named = |path: &str| makefile.contains(&format!("--test {path}"));
+    let programs =
+        fs::read_dir(checkout().join("tests")).expect("it is there").map(|entry| entry.expect("it is there"));
+    let mut names: Vec<String> = programs
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .chain(["it.rs".to_owned()])
+        .filter_map(|name| name.strip_suffix(".rs").map(str::to_owned))
+        .collect();
+    names.retain(|name| !named(name));
+    names
+        .into_iter()
+        .map(|name| Violation { path: format!("tests/{name}.rs"), line: 1, what: "no target runs it".to_owned() })
+        .collect()
 }

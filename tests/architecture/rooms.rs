@@ -109,15 +109,36 @@ const INTRODUCERS: &[&str] = &["lib", "main", "server", "cli"];
 
 /// Each adapter and its drivers. A driver is for this adapter alone, over the whole crate.
 const DRIVERS: &[(&str, &[&str])] = &[
-    ("sql", &["diesel", "diesel_async", "diesel_migrations", "libsqlite3_sys", "crossbeam_channel"]),
+    (
+        "sql",
+        &[
+            "diesel",
+            "diesel_async",
+            "diesel_migrations",
+            "libsqlite3_sys",
+            "crossbeam_channel",
+            "tokio_postgres",
+            "rustls_native_certs",
+        ],
+    ),
     ("content", &["file_format", "imagesize", "flate2"]),
     ("scanner", &["rawzip"]),
-    ("blobs", &[]),
+    ("blobs", &["object_store", "quick_xml"]),
     ("memory", &[]),
 ];
-/// What every adapter may use besides its driver.
-const ADAPTING: &[&str] =
-    &["tokio", "tokio_stream", "tokio_util", "rustix", "serde", "serde_json", "aws_lc_rs", "getrandom"];
+/// What every adapter may use besides its driver; the server, too.
+const ADAPTING: &[&str] = &[
+    "tokio",
+    "tokio_stream",
+    "tokio_util",
+    "tokio_rustls",
+    "rustix",
+    "serde",
+    "serde_json",
+    "aws_lc_rs",
+    "getrandom",
+    "http",
+];
 
 /// Every import of this file that the table does not allow.
 pub fn imports(file: &Source) -> Vec<Violation> {

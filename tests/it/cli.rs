@@ -3,7 +3,7 @@
 //!
 //! `cli/program.rs` runs it. Not here: how arguments are read (unit tests in `src/cli`) and the rules of the service itself.
 
-mod program;
+pub mod program;
 
 use std::{
     fs,

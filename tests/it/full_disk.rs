@@ -1,4 +1,4 @@
-//! The disk under the data folder is full: whatever writes says so, with a time to try again, and what reads goes on.
+//! The disk under the data folder, and with it SQLite, is full: whatever writes says so, with a time to try again, and what reads goes on.
 //!
 //! The disk is a small one in memory, mounted for the test: that needs the right to mount, and fails without it. Not
 //! here: the spool's budget and reserve, which refuse before the disk ends (unit tests beside `adapters/blobs`).
@@ -9,7 +9,7 @@ use crate::harness::{Node, Operator, Service, Setup, assert_refused, calls::requ
 
 #[tokio::test]
 async fn full_disk_is_no_space_to_writers_and_nothing_to_readers_and_passes() {
-    let node = Node::start(Setup::new().on_disk_of("64m")).await;
+    let node = Node::start(Setup::new().on_sqlite().on_disk_of("64m")).await;
     node.put_chat("42").await;
     let operator = Operator::new();
     let file = node.upload("a.pdf", samples::sample("pdf")).to_chat("42").passes_by(&operator).await;

@@ -48,21 +48,23 @@ async fn in_and_out(node: &Node, mib: u64) {
     assert_eq!(data_encoding::HEXLOWER.encode(&sha2::Digest::finalize(hash)), file.sha256);
 }
 
-async fn costs_no_more_than_1_mib(node: &Node, mib: u64) {
+/// So many files of `small` MiB, then one of `mib`.
+pub async fn costs_no_more_than(node: &Node, files: u32, small: u64, mib: u64) {
     node.put_chat("42").await;
     // The allocator's pools and the threads' stacks come with use, whatever the size.
-    for _ in 0..32 {
-        in_and_out(node, 1).await;
+    for _ in 0..files {
+        in_and_out(node, small).await;
     }
-    let small = process::peak_memory(node.pid());
+    let before = process::peak_memory(node.pid());
     in_and_out(node, mib).await;
-    let large = process::peak_memory(node.pid());
-    println!("peak memory: {} KiB for 1 MiB, {} KiB for {mib} MiB", small / 1024, large / 1024);
-    assert!(large <= small + MARGIN, "{small} bytes for 1 MiB, {large} for {mib} MiB");
+    let after = process::peak_memory(node.pid());
+    println!("peak memory: {} KiB for {small} MiB, {} KiB for {mib} MiB", before / 1024, after / 1024);
+    assert!(after <= before + MARGIN, "{before} bytes for {small} MiB, {after} for {mib} MiB");
 }
 
-async fn node(max_mib: u64, antivirus: bool) -> Node {
-    let node = Node::start(Setup::new().config("spool.reserve_percent = 0")).await;
+/// One that takes files of so many MiB.
+pub async fn node(setup: Setup, max_mib: u64, antivirus: bool) -> Node {
+    let node = Node::start(setup.config("spool.reserve_percent = 0")).await;
     let change = |s: &mut pb::Settings| {
         s.max_file_bytes = (max_mib * MIB) as i64;
         s.antivirus_enabled = antivirus;
@@ -73,17 +75,17 @@ async fn node(max_mib: u64, antivirus: bool) -> Node {
 
 #[tokio::test]
 async fn scanned_128_mib_in_and_out_cost_no_more_memory_than_1_mib() {
-    costs_no_more_than_1_mib(&node(128, true).await, 128).await;
+    costs_no_more_than(&node(Setup::on_disk(), 128, true).await, 32, 1, 128).await;
 }
 
 #[tokio::test]
 #[ignore = "soak: scans 1 GiB, some minutes"]
 async fn scanned_1_gib_in_and_out_cost_no_more_memory_than_1_mib() {
-    costs_no_more_than_1_mib(&node(1024, true).await, 1024).await;
+    costs_no_more_than(&node(Setup::on_disk(), 1024, true).await, 32, 1, 1024).await;
 }
 
 #[tokio::test]
 #[ignore = "soak: moves 4 GiB and needs 9 GiB of disk"]
 async fn unscanned_4_gib_in_and_out_cost_no_more_memory_than_1_mib() {
-    costs_no_more_than_1_mib(&node(4096, false).await, 4096).await;
+    costs_no_more_than(&node(Setup::on_disk(), 4096, false).await, 32, 1, 4096).await;
 }

@@ -5,7 +5,6 @@
 
 use std::time::{Duration, Instant};
 
-use diesel::{Connection as _, RunQueryDsl as _, sql_query, sqlite::SqliteConnection};
 use tonic::{Code, Status, transport::Channel};
 
 use crate::harness::{
@@ -119,11 +118,8 @@ async fn foreign_deleted_quarantined_absent_and_malformed_files_are_one_answer()
     node.delete(&deleted.file_id, &backend).await.expect("the backend may");
     // Bytes of its own, so that nothing else is masked with them.
     let bad = node.upload("quarantined.png", samples::sample("png")).to_chat("mine").passes_by(&backend).await;
-    let database = node.database();
-    let mut connection = SqliteConnection::establish(&database.to_string_lossy()).expect("beside the server");
-    sql_query("PRAGMA busy_timeout = 5000").execute(&mut connection).expect("a pragma");
     let quarantine = format!("UPDATE blobs SET state = 'QUARANTINED' WHERE lower(hex(sha256)) = '{}'", bad.sha256);
-    assert_eq!(sql_query(quarantine).execute(&mut connection).expect("one row"), 1);
+    assert_eq!(node.change(&quarantine), 1);
 
     let hash = foreign.message_code.split('_').nth(1).expect("a hash").trim_end_matches(']').to_owned();
     let named = |what, id: &str, code: &str| Named { what, id: id.to_owned(), code: code.to_owned() };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::Code;
 
-use crate::harness::{Caller as _, Node, Operator, Setup, Visitor, assert_refused, samples};
+use crate::harness::{Authority, Caller as _, Node, Operator, Setup, Visitor, assert_refused, samples};
 
 impl Node {
     /// All that Prometheus would read.
@@ -30,7 +30,8 @@ impl Node {
 
 #[tokio::test]
 async fn every_documented_metric_is_told_and_none_else_of_ours() {
-    let node = Node::start(Setup::new()).await;
+    let authority = Authority::new();
+    let node = Node::start(Setup::new().secured(authority.config(), authority.trusting())).await;
     node.put_chat("42").await;
     let operator = Operator::new();
     let upload = node.upload("a.pdf", samples::sample("pdf")).to_chat("42");

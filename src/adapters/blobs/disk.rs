@@ -21,14 +21,14 @@ use tokio::sync::oneshot;
 
 use super::{
     folder_sync::{Folder, Folders, locked},
-    layout::{Layout, PROBE, create_file, open_no_follow, remove_if_there},
+    layout::{self, Layout, PROBE, create_file, open_no_follow, remove_if_there},
     read,
     room::{Room, SpoolLimits},
     spool::{DiskSpool, Durable, Entry, Life, scan},
 };
 use crate::{
-    domain::BlobKey,
-    ports::{BlobError, BlobStore, BlobStream, Spooled, Tap},
+    domain::{BlobKey, StoreId},
+    ports::{BlobError, BlobStore, BlobStream, MultipartId, Spooled, Tap},
 };
 
 /// Opens the local store under a root folder, which is made if missing: `root/spool` and `root/blobs`. What lies in
@@ -74,7 +74,12 @@ impl DiskBlobs {
 
 #[async_trait]
 impl BlobStore for DiskBlobs {
-    async fn publish(&self, spooled: Arc<dyn Spooled>) -> Result<(), BlobError> {
+    /// A rename takes any size at once.
+    async fn begin_parts(&self, _key: BlobKey, _size: u64) -> Result<Option<MultipartId>, BlobError> {
+        Ok(None)
+    }
+
+    async fn publish(&self, spooled: Arc<dyn Spooled>, _parts: Option<MultipartId>) -> Result<(), BlobError> {
         let disk = self.0.clone();
         let (waiter, durable) = oneshot::channel();
         // One hop, not awaited: the leader of an fsync goes on for others after its own answer, and those who find
@@ -98,6 +103,10 @@ impl BlobStore for DiskBlobs {
         off_thread(move || Ok(remove_if_there(&path)?)).await
     }
 
+    async fn discard(&self, key: BlobKey, _parts: Option<MultipartId>) -> Result<(), BlobError> {
+        self.delete(key).await
+    }
+
     async fn size(&self, key: BlobKey) -> Result<Option<u64>, BlobError> {
         let path = self.0.layout.kept(key);
         off_thread(move || match fs::symlink_metadata(path) {
@@ -112,6 +121,16 @@ impl BlobStore for DiskBlobs {
     async fn probe(&self) -> Result<(), BlobError> {
         let disk = self.0.clone();
         off_thread(move || Ok(disk.probe()?)).await
+    }
+
+    async fn store_id(&self) -> Result<Option<StoreId>, BlobError> {
+        let path = self.0.layout.store_id();
+        off_thread(move || Ok(layout::read_store_id(&path)?)).await
+    }
+
+    async fn put_store_id(&self, id: StoreId) -> Result<(), BlobError> {
+        let disk = self.0.clone();
+        off_thread(move || Ok(disk.layout.write_store_id(id)?)).await
     }
 }
 

@@ -1,21 +1,24 @@
-//! The folders of the local store: `root/spool/<key>` and `root/blobs/<first 8 hex of key>/<key>`.
+//! The folders of the local store: `root/spool/<key>`, `root/blobs/<first 8 hex of key>/<key>`, `root/blobs/store_id`.
 //!
 //! Makes them (0700, each durable in its parent) and refuses a root that cannot be trusted: a symlink among the
 //! folders, or two file systems, across which no rename works. Not here: the files in them (`spool.rs`, `disk.rs`).
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
-    io,
+    io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 use rustix::fs::OFlags;
 
-use crate::domain::BlobKey;
+use crate::domain::{BlobKey, StoreId};
 
 /// The name of the canary's file, in the spool and in the store. No key looks like it.
 pub(super) const PROBE: &str = "probe";
+
+/// The name of the file with the store's id, in the store. No key looks like it.
+const STORE_ID: &str = "store_id";
 
 /// Where things lie.
 #[derive(Debug, Clone)]
@@ -66,6 +69,33 @@ impl Layout {
         path.push(name);
         path
     }
+
+    /// The file with the store's id.
+    pub(super) fn store_id(&self) -> PathBuf {
+        self.blobs.join(STORE_ID)
+    }
+
+    /// Writes the store's id, durably: whole or not at all.
+    pub(super) fn write_store_id(&self, id: StoreId) -> io::Result<()> {
+        let next = self.blobs.join(format!("{STORE_ID}.next"));
+        remove_if_there(&next)?;
+        let mut file = create_file(&next)?;
+        writeln!(file, "{id}")?;
+        file.sync_all()?;
+        fs::rename(&next, self.store_id())?;
+        File::open(&self.blobs)?.sync_all()
+    }
+}
+
+/// The id that a store's file holds, if there is one.
+pub(super) fn read_store_id(path: &Path) -> io::Result<Option<StoreId>> {
+    let text = match open_no_follow(path, OFlags::empty()) {
+        Ok(file) => io::read_to_string(file.take(256))?,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let id = text.trim_end().parse::<StoreId>();
+    id.map(Some).map_err(|_| refused("holds no store id: restore it from a backup", path))
 }
 
 /// Makes a new file, readable and writable by us alone; an existing one is an error, never overwritten.

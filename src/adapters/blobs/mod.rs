@@ -1,18 +1,21 @@
-//! Bytes on the local disk: the spool where uploads lie while they are judged, and the store where they are kept.
+//! Bytes: the spool on the local disk, where uploads lie while they are judged, and two stores where they are kept, the
+//! same disk or an S3-compatible object store.
 //!
 //! Read in this order: `layout.rs` (the folders), `room.rs` (how much may lie in the spool), `spool.rs` (writing),
-//! `folder_sync.rs` and `disk.rs` (publishing, durable), `read.rs` (streams out). Not here: which bytes are kept and
-//! who may have them (`app/`, `domain/`).
+//! `folder_sync.rs` and `disk.rs` (publishing, durable), `read.rs` (streams out); then `s3.rs`. Not here: which bytes
+//! are kept and who may have them (`app/`, `domain/`).
 
 mod disk;
 mod folder_sync;
 mod layout;
 mod read;
 mod room;
+mod s3;
 mod spool;
 
 pub use disk::{DiskBlobs, open};
 pub use room::SpoolLimits;
+pub use s3::{S3Blobs, S3Place};
 pub use spool::DiskSpool;
 
 #[cfg(test)]

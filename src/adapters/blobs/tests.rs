@@ -27,7 +27,7 @@ use super::{
     *,
 };
 use crate::{
-    domain::BlobKey,
+    domain::{BlobKey, StoreId},
     ports::{BlobError, BlobStore, Spool, Spooled, Tap},
 };
 
@@ -54,7 +54,7 @@ fn spooled(spool: &DiskSpool, key: BlobKey, bytes: &[u8]) -> Arc<dyn Spooled> {
 async fn kept(spool: &DiskSpool, blobs: &DiskBlobs, key: BlobKey, bytes: &[u8]) {
     let upload = spooled(spool, key, bytes);
     upload.sync().expect("synced");
-    blobs.publish(upload).await.expect("published");
+    blobs.publish(upload, None).await.expect("published");
 }
 
 async fn read_all(blobs: &DiskBlobs, key: BlobKey, range: Range<u64>) -> Result<Vec<u8>, BlobError> {
@@ -99,7 +99,7 @@ async fn a_published_upload_reads_back_in_every_range_and_left_the_spool() {
     assert_eq!(spool.list().await.unwrap(), [key(1)]);
 
     upload.sync().unwrap();
-    blobs.publish(upload).await.unwrap();
+    blobs.publish(upload, None).await.unwrap();
 
     assert!(spool.list().await.unwrap().is_empty());
     let path = root.path().join("blobs/abababab").join(key(1).to_string());
@@ -122,7 +122,7 @@ async fn an_upload_of_no_bytes_is_a_file() {
     let (_root, spool, blobs) = store();
     let upload = spool.writer(key(1)).seal().unwrap();
     upload.sync().unwrap();
-    blobs.publish(upload).await.unwrap();
+    blobs.publish(upload, None).await.unwrap();
     assert_eq!(blobs.size(key(1)).await.unwrap(), Some(0));
     assert!(read_all(&blobs, key(1), 0..0).await.unwrap().is_empty());
 }
@@ -131,10 +131,10 @@ async fn an_upload_of_no_bytes_is_a_file() {
 async fn an_unsynced_upload_is_not_published() {
     let (_root, spool, blobs) = store();
     let upload = spooled(&spool, key(1), b"x");
-    assert!(matches!(blobs.publish(upload.clone()).await, Err(BlobError::Unavailable(_))));
+    assert!(matches!(blobs.publish(upload.clone(), None).await, Err(BlobError::Unavailable(_))));
     assert_eq!((blobs.size(key(1)).await.unwrap(), spool.list().await.unwrap()), (None, vec![key(1)]));
     upload.sync().unwrap();
-    blobs.publish(upload).await.unwrap();
+    blobs.publish(upload, None).await.unwrap();
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn a_failed_sync_is_never_retried_and_never_published() {
     let again = Arc::new(SpooledFile { key: key(1), size: 1, file: Arc::new(good), entry: entry.clone() });
     assert!(again.sync().is_err(), "the second sync would have said yes");
     assert_eq!(*entry.durable.lock().unwrap(), Durable::Failed);
-    assert!(matches!(blobs.publish(again).await, Err(BlobError::Unavailable(_))));
+    assert!(matches!(blobs.publish(again, None).await, Err(BlobError::Unavailable(_))));
     assert_eq!(blobs.size(key(1)).await.unwrap(), None);
 }
 
@@ -160,12 +160,12 @@ async fn publishing_twice_is_refused_and_changes_nothing() {
     let (_root, spool, blobs) = store();
     let upload = spooled(&spool, key(1), b"first");
     upload.sync().unwrap();
-    blobs.publish(upload.clone()).await.unwrap();
-    assert!(matches!(blobs.publish(upload).await, Err(BlobError::Missing(_))));
+    blobs.publish(upload.clone(), None).await.unwrap();
+    assert!(matches!(blobs.publish(upload, None).await, Err(BlobError::Missing(_))));
     // The same key again, though no caller does that: the kept bytes win.
     let other = spooled(&spool, key(1), b"other");
     other.sync().unwrap();
-    assert!(matches!(blobs.publish(other).await, Err(BlobError::Unavailable(_))));
+    assert!(matches!(blobs.publish(other, None).await, Err(BlobError::Unavailable(_))));
     assert_eq!(read_all(&blobs, key(1), 0..5).await.unwrap(), b"first");
     assert_eq!(spool.list().await.unwrap(), [key(1)]);
 }
@@ -202,7 +202,7 @@ async fn sixty_four_uploads_at_once_share_folder_fsyncs() {
     for upload in &uploads {
         upload.sync().unwrap();
     }
-    for outcome in join_all(uploads.into_iter().map(|upload| blobs.publish(upload))).await {
+    for outcome in join_all(uploads.into_iter().map(|upload| blobs.publish(upload, None))).await {
         outcome.unwrap();
     }
     for n in 0..64 {
@@ -360,6 +360,21 @@ async fn a_store_opened_again_knows_what_lies_in_its_spool() {
     assert_eq!((spool.list().await.unwrap(), spool.room_bytes()), (vec![], 1500));
     assert!(root.path().join("spool/stray").exists());
     assert_eq!(read_all(&blobs, key(1), 0..4).await.unwrap(), b"kept");
+}
+
+#[tokio::test]
+async fn the_stores_id_is_written_whole_and_a_damaged_one_is_told() {
+    let (root, _spool, blobs) = store();
+    let id = StoreId([0x5a; 16]);
+    // A half that a kill left is in nobody's way.
+    fs::write(root.path().join("blobs/store_id.next"), "5a5a").unwrap();
+    assert_eq!(blobs.store_id().await.unwrap(), None);
+    blobs.put_store_id(id).await.unwrap();
+    assert_eq!(blobs.store_id().await.unwrap(), Some(id));
+    assert_eq!(fs::read_to_string(root.path().join("blobs/store_id")).unwrap(), format!("{id}\n"));
+    assert_eq!(fs::read_dir(root.path().join("blobs")).unwrap().count(), 1);
+    fs::write(root.path().join("blobs/store_id"), "5a5a").unwrap();
+    assert!(matches!(blobs.store_id().await, Err(BlobError::Unavailable(_))));
 }
 
 #[tokio::test]

@@ -2,11 +2,11 @@
 //!
 //! Not here: the version rule itself ([`crate::domain::chat::next_version`]).
 
-use diesel::{prelude::*, upsert::excluded};
+use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::{
-    Backend, Conn, events,
+    Backend, Conn, events, lock,
     rows::{self, ChatRow},
     schema::chats,
     statement::Statement,
@@ -17,25 +17,56 @@ use crate::{
 };
 
 /// The chat, tombstones too.
-pub(super) async fn find(conn: &mut Conn, id: ChatId) -> Result<Option<Chat>, StoreError> {
+pub(in super::super) async fn find(conn: &mut Conn, id: ChatId) -> Result<Option<Chat>, StoreError> {
     let row: Option<ChatRow> =
         chats::table.find(id.as_str()).select(ChatRow::as_select()).first(conn).await.optional()?;
     row.map(Chat::try_from).transpose()
 }
 
-async fn store(conn: &mut Conn, chat: &Chat, now: Time) -> Result<(), StoreError> {
-    diesel::insert_into(chats::table)
-        .values(ChatRow::new(chat, now))
-        .on_conflict(chats::id)
-        .do_update()
+/// The chat, tombstones too; it stays as it is until the transaction's end.
+pub(super) async fn hold(conn: &mut Conn, id: ChatId) -> Result<Option<Chat>, StoreError> {
+    let row: Option<ChatRow> = holding!(chats::table.filter(chats::id.eq(id.as_str())).select(ChatRow::as_select()))
+        .first(conn)
+        .await
+        .optional()?;
+    row.map(Chat::try_from).transpose()
+}
+
+/// The chat, tombstones too, for a transaction that changes it: whoever else does so waits.
+async fn find_to_change(conn: &mut Conn, id: ChatId) -> Result<Option<Chat>, StoreError> {
+    let row: Option<ChatRow> = changing!(chats::table.filter(chats::id.eq(id.as_str())).select(ChatRow::as_select()))
+        .first(conn)
+        .await
+        .optional()?;
+    row.map(Chat::try_from).transpose()
+}
+
+/// Locks those of these chats that are there, by id: so that two batches do not wait for each other in a circle.
+async fn lock_all<'c>(conn: &mut Conn, ids: impl IntoIterator<Item = &'c ChatId>) -> Result<(), StoreError> {
+    let mut rows = Statement::new("SELECT id FROM chats WHERE id IN ");
+    rows.texts(ids.into_iter().map(|id| id.as_str())).sql(" ORDER BY id");
+    lock(conn, "chats", rows).await
+}
+
+/// Writes a chat that is locked, or one that was not there: then another that was faster with it is a conflict.
+async fn store(conn: &mut Conn, chat: &Chat, is_new: bool, now: Time) -> Result<(), StoreError> {
+    let row = ChatRow::new(chat, now);
+    if is_new {
+        let written = diesel::insert_into(chats::table).values(row).on_conflict_do_nothing().execute(conn).await?;
+        if written == 0 {
+            return Err(StoreError::Conflict("another telling of a new chat was faster".to_owned()));
+        }
+        return Ok(());
+    }
+    diesel::update(chats::table.find(chat.id.as_str()))
         .set((
-            chats::status.eq(excluded(chats::status)),
-            chats::owner.eq(excluded(chats::owner)),
-            chats::closed_at.eq(excluded(chats::closed_at)),
-            chats::upload_override.eq(excluded(chats::upload_override)),
-            chats::version.eq(excluded(chats::version)),
-            chats::deleted.eq(excluded(chats::deleted)),
-            chats::updated_at.eq(excluded(chats::updated_at)),
+            chats::status.eq(row.status),
+            chats::owner.eq(row.owner),
+            chats::closed_at.eq(row.closed_at),
+            chats::upload_override.eq(row.upload_override),
+            chats::version.eq(row.version),
+            chats::deleted.eq(row.deleted),
+            chats::updated_at.eq(row.updated_at),
         ))
         .execute(conn)
         .await?;
@@ -48,9 +79,12 @@ pub(super) async fn put(
     actor: Actor,
     now: Time,
 ) -> Result<Vec<Chat>, StoreError> {
+    lock_all(conn, told.iter().map(|t| &t.id)).await?;
     let mut stored = Vec::with_capacity(told.len());
+    let mut events = Vec::new();
     for ChatTold { id, status, owner, closed_at, upload_override, version } in told {
-        let before = find(conn, id.clone()).await?;
+        // The version rule compares with what is there: nobody else tells of this chat until we are done.
+        let before = find_to_change(conn, id.clone()).await?;
         let Some(version) = next_version(before.as_ref().map(|c| c.version), version) else {
             stored.extend(before);
             continue;
@@ -59,15 +93,16 @@ pub(super) async fn put(
         let since = before.as_ref().filter(|c| c.status == ChatStatus::Closed && !c.deleted).and_then(|c| c.closed_at);
         let closed_at = (status == ChatStatus::Closed).then(|| closed_at.or(since).unwrap_or(now));
         let chat = Chat { id, status, owner, closed_at, upload_override, version, deleted: false };
-        store(conn, &chat, now).await?;
+        store(conn, &chat, before.is_none(), now).await?;
         let event = Event::new(EventKind::ChatPut, actor.clone()).chat(Some(chat.id.clone()));
-        events::write(conn, &event.detail(version.to_string()), now).await?;
+        events.push(event.detail(version.to_string()));
         stored.push(chat);
     }
+    events::write_all(conn, &events, now).await?;
     Ok(stored)
 }
 
-pub(super) async fn list(conn: &mut Conn, query: ChatQuery) -> Result<Vec<Chat>, StoreError> {
+pub(in super::super) async fn list(conn: &mut Conn, query: ChatQuery) -> Result<Vec<Chat>, StoreError> {
     let ChatQuery { status, owner, scope, after, limit } = query;
     let mut list = chats::table
         .filter(chats::deleted.eq(false))
@@ -102,7 +137,20 @@ fn where_only_here(statement: &mut Statement, id: &ChatId) {
     statement.text(id.as_str()).sql(")");
 }
 
+/// The READY files at home or attached here, with all that is attached: whoever attaches, detaches or deletes one of them
+/// locks it first, so that what the statements below find is still so when the transaction ends.
+async fn lock_files(conn: &mut Conn, id: &ChatId) -> Result<(), StoreError> {
+    let mut found = Statement::new("SELECT number FROM files WHERE number IN (SELECT f.number FROM files f ");
+    found.sql("WHERE f.home_chat_id = ").text(id.as_str()).sql(" UNION SELECT file_number FROM attachments ");
+    found.sql("WHERE chat_id = ").text(id.as_str()).sql(") AND state = ").text(rows::file_state_name(FileState::Ready));
+    found.sql(" ORDER BY number");
+    lock(conn, "files", found).await
+}
+
 /// Leaves a tombstone. A few statements for any number of files.
+///
+/// The chat is locked, or the tombstone is the first row of its id: an upload's commit and an attach hold their chat, so
+/// that they are seen here, or see the tombstone.
 pub(super) async fn delete(
     conn: &mut Conn,
     id: ChatId,
@@ -110,10 +158,11 @@ pub(super) async fn delete(
     actor: Actor,
     now: Time,
 ) -> Result<ChatDeleted, StoreError> {
-    let before = find(conn, id.clone()).await?;
+    let before = find_to_change(conn, id.clone()).await?;
     let Some(version) = next_version(before.as_ref().map(|c| c.version), version) else {
         return Ok(ChatDeleted::default());
     };
+    let is_new = before.is_none();
     let mut chat = before.unwrap_or(Chat {
         id: id.clone(),
         status: ChatStatus::Closed,
@@ -125,7 +174,8 @@ pub(super) async fn delete(
     });
     (chat.version, chat.deleted, chat.status) = (version, true, ChatStatus::Closed);
     chat.closed_at = chat.closed_at.or(Some(now));
-    store(conn, &chat, now).await?;
+    store(conn, &chat, is_new, now).await?;
+    lock_files(conn, &id).await?;
 
     let mut told = Statement::new(events::INSERT);
     told.sql("SELECT ");

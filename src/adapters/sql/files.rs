@@ -84,7 +84,11 @@ pub(super) async fn insert(conn: &mut Conn, new: &NewFile<'_>) -> Result<File, S
 }
 
 /// The file as this caller sees it: always two statements, whether it is there or not.
-pub(super) async fn find(conn: &mut Conn, file: FileRef, caller: &Caller) -> Result<Option<FileView>, StoreError> {
+pub(in super::super) async fn find(
+    conn: &mut Conn,
+    file: FileRef,
+    caller: &Caller,
+) -> Result<Option<FileView>, StoreError> {
     let joined = files::table.inner_join(blobs::table).select((FileRow::as_select(), BlobRow::as_select()));
     let found: Option<(FileRow, BlobRow)> = match file {
         FileRef::Id(id) => joined.filter(files::id.eq(id.0.as_slice())).first(conn).await.optional()?,
@@ -95,6 +99,30 @@ pub(super) async fn find(conn: &mut Conn, file: FileRef, caller: &Caller) -> Res
             .await
             .optional()?,
     };
+    view(conn, found, caller).await
+}
+
+/// As [`find`], for a transaction that changes the file or its attachments, or decides by them: whoever else does so
+/// waits. The blob stays out of quarantine as long.
+async fn find_to_change(conn: &mut Conn, file: FileRef, caller: &Caller) -> Result<Option<FileView>, StoreError> {
+    let joined = files::table.inner_join(blobs::table).select((FileRow::as_select(), BlobRow::as_select()));
+    let found: Option<(FileRow, BlobRow)> = match file {
+        FileRef::Id(id) => changing!(joined.filter(files::id.eq(id.0.as_slice()))).first(conn).await.optional()?,
+        FileRef::Code(code) => {
+            let coded =
+                joined.filter(files::number.eq(code.number)).filter(files::code_hash.eq(code.hash.0.as_slice()));
+            changing!(coded).first(conn).await.optional()?
+        }
+    };
+    view(conn, found, caller).await
+}
+
+/// The rows of a file as this caller sees them; the statement runs whether it is there or not.
+async fn view(
+    conn: &mut Conn,
+    found: Option<(FileRow, BlobRow)>,
+    caller: &Caller,
+) -> Result<Option<FileView>, StoreError> {
     let number = found.as_ref().map_or(-1, |(file, _)| file.number);
     let mut chats = visible_chats(conn, number, caller).await?;
     let Some((file, blob)) = found else { return Ok(None) };
@@ -128,6 +156,9 @@ async fn visible_chats(conn: &mut Conn, number: i64, caller: &Caller) -> Result<
 }
 
 /// Attaches; each chat is judged on its own. Five statements for any number of chats.
+///
+/// The chats are held, by id and before the file, as in the order of all locks: none is deleted meanwhile. The file is
+/// locked: nobody deletes it, or attaches it to the same chats, meanwhile.
 pub(super) async fn attach(
     conn: &mut Conn,
     file: FileRef,
@@ -136,16 +167,16 @@ pub(super) async fn attach(
     settings: &Settings,
     now: Time,
 ) -> Result<Vec<Result<(), Refusal>>, Stop> {
-    let view = find(conn, file, caller).await?;
+    let named = chat_table::table
+        .filter(chat_table::id.eq_any(to.iter().map(|t| t.chat.as_str())))
+        .select(ChatRow::as_select())
+        .order(chat_table::id);
+    let found: Vec<ChatRow> = holding!(named).load(conn).await?;
+    let view = find_to_change(conn, file, caller).await?;
     let view = access::see(caller, view.as_ref(), settings)?;
     access::read(caller, view, settings, now, Way::Direct)?;
     let number = view.file.number;
 
-    let found: Vec<ChatRow> = chat_table::table
-        .filter(chat_table::id.eq_any(to.iter().map(|t| t.chat.as_str())))
-        .select(ChatRow::as_select())
-        .load(conn)
-        .await?;
     let mut known: HashMap<ChatId, Chat> = HashMap::new();
     for row in found {
         let chat = Chat::try_from(row)?;
@@ -224,8 +255,8 @@ pub(super) async fn detach(
     settings: &Settings,
     now: Time,
 ) -> Result<(), Stop> {
-    let view = find(conn, file, caller).await?;
-    let found = chats::find(conn, chat.clone()).await?;
+    let found = chats::hold(conn, chat.clone()).await?;
+    let view = find_to_change(conn, file, caller).await?;
     let view = access::see(caller, view.as_ref(), settings)?;
     let chat = caller.see_chat(&chat, found.as_ref())?;
     access::detach(caller, view, chat)?;
@@ -246,7 +277,7 @@ pub(super) async fn update(
     settings: &Settings,
     now: Time,
 ) -> Result<FileView, Stop> {
-    let found = find(conn, file, caller).await?;
+    let found = find_to_change(conn, file, caller).await?;
     let mut view = access::see(caller, found.as_ref(), settings)?.clone();
     if change.etag.is_some_and(|etag| etag != view.file.etag()) {
         return Err(Reason::EtagMismatch.into());
@@ -278,7 +309,7 @@ pub(super) async fn delete(
     settings: &Settings,
     now: Time,
 ) -> Result<Deletion, Stop> {
-    let view = find(conn, file, caller).await?;
+    let view = find_to_change(conn, file, caller).await?;
     let facts = delete_facts(conn, view.as_ref(), caller).await?;
     let deletion = access::delete(caller, view.as_ref(), facts, settings)?;
     if let (Deletion::Delete, Some(view)) = (deletion, view) {

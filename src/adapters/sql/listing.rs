@@ -2,7 +2,8 @@
 //!
 //! A page walks its index in windows that grow: a statement on the index alone finds where a window ends, a second one
 //! applies all filters inside it. So a filter without an index looks at [`MAX_EXAMINED`] rows at most and then answers
-//! a short page with the place to go on from. A total looks at [`MAX_COUNTED`] rows at most. Not here: the text of the statements (`plan.rs`).
+//! a short page with the place to go on from. A total looks at [`MAX_COUNTED`] rows at most. Not here: the text of the
+//! statements (`plan.rs`).
 
 use std::collections::HashMap;
 
@@ -24,7 +25,8 @@ use crate::{
     ports::StoreError,
 };
 
-pub(super) mod plan;
+#[path = "listing/plan.rs"]
+pub(in super::super) mod plan;
 use plan::{Plan, Spot};
 
 /// How much larger each window is than the one before.
@@ -39,7 +41,11 @@ struct Counted {
 }
 
 /// A page of the files that match, as this caller sees them.
-pub(super) async fn list(conn: &mut Conn, query: FileQuery, caller: &Caller) -> Result<Page<FileView>, StoreError> {
+pub(in super::super) async fn list(
+    conn: &mut Conn,
+    query: FileQuery,
+    caller: &Caller,
+) -> Result<Page<FileView>, StoreError> {
     let (smallest, largest, _) = PAGE_SIZES;
     let limit = query.limit.clamp(smallest, largest) as usize;
     let plan = Plan::new(&query);
@@ -51,7 +57,7 @@ pub(super) async fn list(conn: &mut Conn, query: FileQuery, caller: &Caller) -> 
 
 /// How many match, among the first `most` rows of the index that is walked: a count holds a reader, of which there are
 /// few, so it must end soon whatever is asked for.
-pub(super) async fn count(conn: &mut Conn, plan: &Plan<'_>, most: i64) -> Result<Total, StoreError> {
+pub(in super::super) async fn count(conn: &mut Conn, plan: &Plan<'_>, most: i64) -> Result<Total, StoreError> {
     let end: Option<Spot> = plan.window_end(None, most).query().get_result(conn).await.optional()?;
     let end = end.map(Place::from);
     let counted: Counted = plan.total(end).query().get_result(conn).await?;

@@ -1,45 +1,27 @@
 //! The stores of `ports/store.rs` over SQL; diesel is known here alone.
 //!
-//! The bodies of the transactions (`uploads.rs`, `files.rs`, `listing.rs`, `chats.rs`, `settings.rs`, `events.rs`) are
-//! plain async functions over [`Conn`], the same for every engine. What is SQLite's own is in `sqlite.rs` and in the
-//! hooks of this file. Not here: rules (`domain/`), the tables (`migrations/`).
+//! The bodies of the transactions (`uploads.rs`, `content.rs`, `files.rs`, `listing.rs`, `chats.rs`, `settings.rs`,
+//! `pairing.rs`, `events.rs`) are plain async functions over a `Conn`, written once and compiled once for each engine:
+//! `on_sqlite.rs` and `on_postgres.rs` name the connection and the few words in which the engines differ. What runs the
+//! bodies is `sqlite.rs` (threads, group commit) and `postgres/` (pool, retries, lost commits).
+//!
+//! SQLite has one writer, so a body there is alone. On PostgreSQL many run at once, under READ COMMITTED with row locks:
+//! whatever decides is read by `changing!` or `holding!`, and waits for whoever changes it. The order is uploads, chats
+//! (by id), files (by number), blobs, events, so that two bodies do not wait for each other in a circle; where they do,
+//! the engine ends one and it is run again. Not here: rules (`domain/`), the tables (`migrations/`).
 
 use std::{io, path::Path, sync::Arc};
 
-use diesel::{
-    SqliteConnection,
-    result::{DatabaseErrorKind, Error},
-};
-use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
+use diesel::result::{DatabaseErrorKind, Error};
 
 use crate::ports::{Stop, StoreError};
 
-mod chats;
-mod events;
-mod files;
-mod listing;
+mod on_postgres;
+mod on_sqlite;
+mod postgres;
 mod rows;
 mod schema;
-mod settings;
 mod sqlite;
-mod statement;
-mod store;
-mod uploads;
-
-/// What the bodies run on.
-type Conn = SyncConnectionWrapper<SqliteConnection, sqlite::Inline>;
-/// Its SQL.
-type Backend = diesel::sqlite::Sqlite;
-
-/// How the n-th bound value (from 1) is written.
-fn placeholder(_n: usize) -> String {
-    "?".to_owned()
-}
-
-/// Names the index that a table is read by: SQLite has no statistics here to choose well with.
-fn by_index(name: &str) -> String {
-    format!(" INDEXED BY {name}")
-}
 
 /// The stores over one SQLite file. Cheap to clone; [`SqliteStore::close`] ends all clones.
 #[derive(Clone)]
@@ -63,6 +45,30 @@ impl SqliteStore {
     }
 }
 
+/// The stores over a PostgreSQL database, which many nodes may share. Cheap to clone; [`PostgresStore::close`] ends all
+/// clones.
+#[derive(Clone)]
+pub struct PostgresStore {
+    engine: Arc<postgres::Engine>,
+}
+
+impl PostgresStore {
+    /// Connects, migrates if need be. Refuses a server that is too old, or whose commits would not be durable.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        Ok(Self { engine: Arc::new(postgres::Engine::open(url).await?) })
+    }
+
+    /// Which server answers there, for people. Changes nothing.
+    pub async fn look(url: &str) -> Result<String, StoreError> {
+        postgres::look(url).await
+    }
+
+    /// An orderly end: what was asked before is done and answered, what is asked later is `Unavailable`.
+    pub async fn close(&self) {
+        self.engine.close().await;
+    }
+}
+
 /// The one place that judges what an engine's error means.
 impl From<Error> for StoreError {
     fn from(error: Error) -> Self {
@@ -74,29 +80,49 @@ impl From<Error> for StoreError {
             DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
                 StoreError::Unavailable(io::Error::new(io::ErrorKind::NotConnected, text))
             }
+            // A server that became a standby: the writing one is elsewhere.
+            DatabaseErrorKind::ReadOnlyTransaction => StoreError::Unavailable(io::Error::other(text)),
             _ => judge_text(text),
         }
     }
 }
 
-/// SQLite's codes do not come through the driver: its messages, constants of its source, must do.
+/// What only the text tells: the driver keeps SQLite's codes to itself, and of PostgreSQL's all but a few. Both are
+/// constants of their sources; that PostgreSQL speaks English is seen to for each connection (`postgres/connect.rs`).
 fn judge_text(text: String) -> StoreError {
-    let has = |part: &str| text.contains(part);
-    if has("is locked") {
+    let has = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
+    // PostgreSQL: 40P01.
+    if has(&["is locked", "deadlock detected"]) {
         StoreError::Conflict(text)
-    } else if has("disk is full") {
+    // PostgreSQL: 53100, which tells the system's own words.
+    } else if has(&["disk is full", "No space left on device", "Disk quota exceeded"]) {
         StoreError::NoSpace(text)
-    } else if has("disk I/O error")
-        || has("unable to open")
-        || has("readonly")
-        || has("malformed")
-        || has("out of memory")
-    {
+    } else if has(SQLITE_DOWN) || has(POSTGRES_DOWN) {
         StoreError::Unavailable(io::Error::other(text))
     } else {
         StoreError::Refused(text)
     }
 }
+
+const SQLITE_DOWN: &[&str] = &["disk I/O error", "unable to open", "readonly", "malformed", "out of memory"];
+
+/// The rest of class 53 (no resources), 57 (an operator or a timeout stepped in), 58 (the system failed), and 25P03.
+const POSTGRES_DOWN: &[&str] = &[
+    "out of shared memory",
+    "too many clients",
+    "remaining connection slots are reserved",
+    "too many connections",
+    "canceling statement due to",
+    "terminating connection",
+    "the database system is",
+    "cannot connect now",
+    "could not open file",
+    "could not read",
+    "could not write",
+    "could not extend file",
+    "could not fsync file",
+    "connection closed",
+];
 
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {

@@ -84,6 +84,16 @@ diesel::table! {
         file_id -> Nullable<Binary>,
         created_at -> BigInt,
         ended_at -> Nullable<BigInt>,
+        multipart -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    store (id) {
+        id -> BigInt,
+        store_id -> Binary,
+        place -> Text,
+        confirmed -> Bool,
     }
 }
 

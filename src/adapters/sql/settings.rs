@@ -18,7 +18,7 @@ use crate::{
     ports::{Stop, StoreError, StoredSettings},
 };
 
-pub(super) async fn load(conn: &mut Conn) -> Result<StoredSettings, StoreError> {
+pub(in super::super) async fn load(conn: &mut Conn) -> Result<StoredSettings, StoreError> {
     let (version, updated_at): (i64, Option<i64>) =
         settings_version::table.select((settings_version::version, settings_version::updated_at)).first(conn).await?;
     let stored: Vec<(String, String)> = settings::table.select((settings::key, settings::value)).load(conn).await?;
@@ -42,7 +42,9 @@ pub(super) async fn save(
     actor: Actor,
     now: Time,
 ) -> Result<i64, Stop> {
-    if version(conn).await? != expected {
+    // Whoever changes settings at the same time waits here, and then finds the version changed.
+    let stored: i64 = changing!(settings_version::table.select(settings_version::version)).first(conn).await?;
+    if stored != expected {
         return Err(Reason::EtagMismatch.into());
     }
     let version = expected.saturating_add(1);

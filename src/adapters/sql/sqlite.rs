@@ -21,7 +21,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::oneshot;
 
-use super::Conn;
+use super::on_sqlite::Conn;
 use crate::ports::{Begun, Committed, Intent, Stop, StoreError};
 
 mod job;

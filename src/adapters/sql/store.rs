@@ -7,18 +7,19 @@ use std::time::Instant;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 
-use super::{SqliteStore, chats, events, files, listing, settings, uploads};
+use super::{SqlStore, chats, content, events, files, listing, pairing, settings, uploads};
 use crate::{
     domain::{
-        Actor, Blob, Caller, Chat, ChatId, Event, FileView, Person, Refusal, RequestId, Settings, Sha256, Time,
-        Verdict,
+        Actor, Blob, Caller, Chat, ChatId, Event, FileView, Person, Refusal, RequestId, Settings, Sha256, StoreId,
+        Time, Verdict,
         access::Deletion,
         listing::{FileQuery, FileRef, Page},
         settings::SettingValue,
     },
     ports::{
         Admit, AttachTo, Before, Begun, ChatDeleted, ChatQuery, ChatStore, ChatTold, Commit, Committed, FileChange,
-        FileStore, Intent, NewUpload, SettingsStore, Stop, Store, StoreError, StoredSettings, UploadStore,
+        FileStore, Intent, MultipartId, NewUpload, PairingStore, SettingsStore, Stop, Store, StoreClaim, StoreError,
+        StoredSettings, UploadStore,
     },
     telemetry::names,
 };
@@ -34,7 +35,7 @@ macro_rules! timed {
 }
 
 #[async_trait]
-impl UploadStore for SqliteStore {
+impl UploadStore for SqlStore {
     async fn begin_upload(&self, new: NewUpload, admit: Admit) -> Result<Begun, Stop> {
         timed!(self.write_intent, "begin_upload", |conn| uploads::begin(conn, new, admit))
     }
@@ -56,17 +57,30 @@ impl UploadStore for SqliteStore {
         timed!(self.read, "find_before", |conn| uploads::find_before(conn, person, request_id, now))
     }
 
+    async fn note_multipart(&self, intent: Intent, parts: &MultipartId) -> Result<(), Stop> {
+        let parts = parts.clone();
+        timed!(self.write, "note_multipart", |conn| uploads::note_multipart(conn, intent, parts))
+    }
+
+    async fn find_multipart(&self, intent: Intent) -> Result<Option<MultipartId>, StoreError> {
+        timed!(self.read, "find_multipart", |conn| uploads::find_multipart(conn, intent))
+    }
+
     async fn commit_upload(&self, commit: Commit) -> Result<Committed, Stop> {
         timed!(self.write_upload, "commit_upload", |conn| uploads::commit(conn, commit))
+    }
+
+    async fn fence_upload(&self, intent: Intent) -> Result<bool, StoreError> {
+        timed!(self.write, "fence_upload", |conn| uploads::fence(conn, intent))
     }
 
     async fn abort_upload(&self, intent: Intent, event: Event, now: Time) -> Result<(), StoreError> {
         timed!(self.write, "abort_upload", |conn| uploads::abort(conn, intent, event, now))
     }
 
-    async fn renew_leases(&self, node: &str, until: Time) -> Result<(), StoreError> {
-        let node = node.to_owned();
-        timed!(self.write, "renew_leases", |conn| uploads::renew_leases(conn, node, until))
+    async fn renew_leases(&self, alive: &[Intent], until: Time) -> Result<(), StoreError> {
+        let alive = alive.iter().map(|intent| intent.id).collect();
+        timed!(self.write, "renew_leases", |conn| uploads::renew_leases(conn, alive, until))
     }
 
     async fn list_dead_uploads(&self, own: Option<&str>, now: Time, limit: i64) -> Result<Vec<Intent>, StoreError> {
@@ -79,16 +93,12 @@ impl UploadStore for SqliteStore {
     }
 
     async fn find_blob(&self, sha256: Sha256, size: u64) -> Result<Option<Blob>, StoreError> {
-        timed!(self.read, "find_blob", |conn| uploads::find_blob(conn, sha256, size))
+        timed!(self.read, "find_blob", |conn| content::find_blob(conn, sha256, size))
     }
 
     async fn quarantine(&self, sha256: Sha256, verdict: Verdict, signature: &str) -> Result<u64, StoreError> {
         let signature = signature.to_owned();
-        timed!(self.write, "quarantine", |conn| uploads::quarantine(conn, sha256, verdict, signature))
-    }
-
-    async fn fence_upload(&self, intent: Intent) -> Result<bool, StoreError> {
-        timed!(self.write, "fence_upload", |conn| uploads::fence(conn, intent))
+        timed!(self.write, "quarantine", |conn| content::quarantine(conn, sha256, verdict, signature))
     }
 
     async fn record(&self, event: Event, now: Time) -> Result<(), StoreError> {
@@ -97,7 +107,7 @@ impl UploadStore for SqliteStore {
 }
 
 #[async_trait]
-impl FileStore for SqliteStore {
+impl FileStore for SqlStore {
     async fn find_file(&self, file: FileRef, caller: &Caller) -> Result<Option<FileView>, StoreError> {
         let caller = caller.clone();
         timed!(self.read, "find_file", |conn| files::find(conn, file, &caller))
@@ -157,7 +167,7 @@ impl FileStore for SqliteStore {
 }
 
 #[async_trait]
-impl ChatStore for SqliteStore {
+impl ChatStore for SqlStore {
     async fn find_chat(&self, id: &ChatId) -> Result<Option<Chat>, StoreError> {
         let id = id.clone();
         timed!(self.read, "find_chat", |conn| chats::find(conn, id))
@@ -178,7 +188,7 @@ impl ChatStore for SqliteStore {
 }
 
 #[async_trait]
-impl SettingsStore for SqliteStore {
+impl SettingsStore for SqlStore {
     async fn load_settings(&self) -> Result<StoredSettings, StoreError> {
         timed!(self.read, "load_settings", |conn| settings::load(conn))
     }
@@ -199,7 +209,23 @@ impl SettingsStore for SqliteStore {
 }
 
 #[async_trait]
-impl Store for SqliteStore {
+impl PairingStore for SqlStore {
+    async fn find_store_claim(&self) -> Result<Option<StoreClaim>, StoreError> {
+        timed!(self.read, "find_store_claim", |conn| pairing::find(conn))
+    }
+
+    async fn claim_store_id(&self, id: StoreId, place: &str) -> Result<StoreClaim, StoreError> {
+        let place = place.to_owned();
+        timed!(self.write, "claim_store_id", |conn| pairing::claim(conn, id, place))
+    }
+
+    async fn confirm_store_id(&self) -> Result<(), StoreError> {
+        timed!(self.write, "confirm_store_id", |conn| pairing::confirm(conn))
+    }
+}
+
+#[async_trait]
+impl Store for SqlStore {
     async fn ping(&self) -> Result<(), StoreError> {
         // Both ways: reads alone would go on while nothing can be written any more.
         let _: i64 = timed!(self.read, "ping", |conn| settings::version(conn))?;

@@ -1,5 +1,5 @@
-//! The behaviour of a store, written against the ports, so that every engine runs the same rules; and what is SQLite's
-//! own (`engine.rs`, `plans.rs`).
+//! The behaviour of a store, written against the ports, so that every engine runs the same rules: `tests/on_sqlite.rs`
+//! and `tests/on_postgres.rs` each name all of them, and what is their engine's own.
 //!
 //! Not here: the pure rules (`domain/`). This file makes the world that the rules are tried in.
 
@@ -8,7 +8,9 @@ use std::sync::{
     atomic::{AtomicI64, AtomicU64, Ordering},
 };
 
-use super::SqliteStore;
+use cluster::cluster;
+
+use super::{PostgresStore, SqliteStore};
 use crate::{
     domain::{
         Actor, BlobKey, Caller, Ceiling, ChatSet, ChatStatus, CodeHash, FileId, FileView, Permission, Permissions,
@@ -20,18 +22,19 @@ use crate::{
     ports::{Admit, Begun, BytesAt, ChatTold, Commit, Committed, Intent, NewUpload, Stop, Store},
 };
 
-mod chats;
-mod engine;
-mod files;
-mod lists;
-mod plans;
-mod settings;
-mod uploads;
+#[path = "../../../tests/it/harness/postgres.rs"]
+mod cluster;
+mod on_postgres;
+mod on_sqlite;
+mod proxy;
+mod twins;
 
 /// A store with nothing in it, a clock and a source of ids.
 struct World {
     store: Box<dyn Store>,
     dir: tempfile::TempDir,
+    /// On PostgreSQL: which.
+    database: Option<String>,
     now: AtomicI64,
     ids: AtomicU64,
 }
@@ -39,10 +42,8 @@ struct World {
 /// The grace of closed chats.
 const GRACE: i64 = 600;
 
-fn world() -> World {
-    let dir = tempfile::tempdir().expect("a folder");
-    let store = Box::new(open(&dir));
-    World { store, dir, now: AtomicI64::new(1_000 * Time::SECOND), ids: AtomicU64::new(0) }
+fn world_of(store: Box<dyn Store>, dir: tempfile::TempDir, database: Option<String>) -> World {
+    World { store, dir, database, now: AtomicI64::new(1_000 * Time::SECOND), ids: AtomicU64::new(0) }
 }
 
 fn open(dir: &tempfile::TempDir) -> SqliteStore {
@@ -226,9 +227,24 @@ impl World {
         by_id
     }
 
+    /// Changes rows behind the store's back.
+    fn execute(&self, sql: &str) {
+        use diesel::{Connection, connection::SimpleConnection};
+        if let Some(database) = &self.database {
+            cluster().psql(database, sql);
+            return;
+        }
+        let path = self.dir.path().join("lhfile.sqlite");
+        let mut conn = diesel::SqliteConnection::establish(path.to_str().expect("UTF-8")).expect("opens");
+        conn.batch_execute(sql).expect("runs");
+    }
+
     /// The kinds of all events, in order, read by a connection of its own.
     fn events(&self) -> Vec<String> {
         use diesel::{Connection, QueryDsl, RunQueryDsl};
+        if let Some(database) = &self.database {
+            return cluster().psql(database, "SELECT kind FROM events ORDER BY seq");
+        }
         let path = self.dir.path().join("lhfile.sqlite");
         let mut conn = diesel::SqliteConnection::establish(path.to_str().expect("UTF-8")).expect("opens");
         let events = super::schema::events::table;

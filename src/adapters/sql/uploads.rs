@@ -1,22 +1,26 @@
 //! Uploads from intent to file: the bodies of `UploadStore`'s transactions.
 //!
-//! Not here: what happens to the bytes (`app/upload.rs`). Read [`commit`] first: it is the moment a file happens.
+//! Not here: what happens to the bytes (`app/upload.rs`), and what is known of them (`content.rs`). Read [`commit`] first:
+//! it is the moment a file happens.
 
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
 use super::{
-    Conn, chats, events, files,
-    rows::{self, BlobRow, corrupt},
+    Conn, chats, content, events, files, hold_content,
+    rows::{self, corrupt},
     schema::{attachments, blobs, uploads},
 };
 use crate::{
     domain::{
-        Actor, Blob, BlobKey, BlobState, Event, EventKind, FileId, FileView, Person, Reason, RequestId, Sha256, Time,
-        Verdict, VerdictKind,
+        Actor, BlobKey, Event, EventKind, FileId, FileView, Person, Reason, RequestId, Sha256, Time,
         admission::{self, Target},
+        listing::FileRef,
     },
-    ports::{Admit, Before, Begun, BytesAt, Commit, Committed, Intent, NewUpload, REQUEST_ID_SECS, Stop, StoreError},
+    ports::{
+        Admit, Before, Begun, BytesAt, Commit, Committed, Intent, MultipartId, NewUpload, REQUEST_ID_SECS, Stop,
+        StoreError,
+    },
 };
 
 /// The intent may still be committed.
@@ -74,19 +78,16 @@ impl Remembered {
     }
 }
 
-async fn find_remembered(
-    conn: &mut Conn,
-    person: &Person,
-    request_id: &RequestId,
-) -> Result<Option<Remembered>, StoreError> {
-    Ok(uploads::table
-        .filter(uploads::person_kind.eq(rows::kind_name(person.kind())))
-        .filter(uploads::person_id.eq(person.id()))
-        .filter(uploads::request_id.eq(request_id.as_str()))
-        .select(Remembered::as_select())
-        .first(conn)
-        .await
-        .optional()?)
+/// The row that remembers this person's request id.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn remembered<'a>(person: &'a Person, request_id: &'a RequestId) -> _ {
+    let kind: &'static str = rows::kind_name(person.kind());
+    let id: &'a str = person.id();
+    let request_id: &'a str = request_id.as_str();
+    uploads::table
+        .filter(uploads::person_kind.eq(kind))
+        .filter(uploads::person_id.eq(id))
+        .filter(uploads::request_id.eq(request_id))
 }
 
 pub(super) async fn find_before(
@@ -95,7 +96,8 @@ pub(super) async fn find_before(
     request_id: RequestId,
     now: Time,
 ) -> Result<Option<Before>, StoreError> {
-    let row = find_remembered(conn, &person, &request_id).await?;
+    let row: Option<Remembered> =
+        remembered(&person, &request_id).select(Remembered::as_select()).first(conn).await.optional()?;
     row.filter(|row| row.counts(now)).map(Remembered::into_before).transpose()
 }
 
@@ -107,7 +109,9 @@ pub(super) async fn begin(conn: &mut Conn, new: NewUpload, admit: Admit) -> Resu
     let admitted = Box::new(admit(chat.as_ref())?);
     let person_kind = rows::kind_name(new.person.kind());
     if let Some(request_id) = &new.request_id {
-        match find_remembered(conn, &new.person, request_id).await? {
+        // Waits for a commit of the older one, and sees what became of it.
+        let row = changing!(remembered(&new.person, request_id).select(Remembered::as_select()));
+        match row.first(conn).await.optional()? {
             Some(row) if row.counts(new.now) => return Ok(Begun::Before(row.into_before()?)),
             Some(row) if row.state == DONE => {
                 diesel::delete(uploads::table.find(row.id)).execute(conn).await?;
@@ -132,37 +136,63 @@ pub(super) async fn begin(conn: &mut Conn, new: NewUpload, admit: Admit) -> Resu
         lease_until: new.lease_until.0,
         created_at: new.now.0,
     };
-    let id = diesel::insert_into(uploads::table).values(row).returning(uploads::id).get_result(conn).await?;
+    let insert = diesel::insert_into(uploads::table).values(row).on_conflict_do_nothing().returning(uploads::id);
+    // Another stream with this request id began between our look and now: run again, this fences it.
+    let id: Option<i64> = insert.get_result(conn).await.optional()?;
+    let id = id.ok_or_else(|| StoreError::Conflict("another upload with this request id has just begun".into()))?;
     crate::fault_point!("U2-written");
     Ok(Begun::Started(Intent { id, key: new.key }, admitted))
 }
 
-/// One transaction makes a file of an intent. Everything that can refuse stands before the first write.
+pub(super) async fn note_multipart(conn: &mut Conn, intent: Intent, parts: MultipartId) -> Result<(), Stop> {
+    let running = uploads::table.filter(uploads::id.eq(intent.id)).filter(uploads::state.eq(RUNNING));
+    let noted = diesel::update(running).set(uploads::multipart.eq(parts.0)).execute(conn).await?;
+    if noted == 0 { Err(Reason::Fenced.into()) } else { Ok(()) }
+}
+
+pub(in super::super) async fn find_multipart(
+    conn: &mut Conn,
+    intent: Intent,
+) -> Result<Option<MultipartId>, StoreError> {
+    let found: Option<Option<String>> =
+        uploads::table.find(intent.id).select(uploads::multipart).first(conn).await.optional()?;
+    Ok(found.flatten().map(MultipartId))
+}
+
+/// One transaction makes a file of an intent. Everything that can refuse stands before the first write, and is read in
+/// such a way that it stays true to the end: the intent, so that nothing fences or buries it meanwhile; the chat, so that
+/// it is neither closed nor deleted; the content, so that no hit on it comes between; the blob that is shared, so that it
+/// is not put into quarantine.
+///
+/// It may run again after its commit whose answer was lost: then it finds the file that it made.
 pub(super) async fn commit(conn: &mut Conn, commit: Commit) -> Result<Committed, Stop> {
     let Commit { intent, cleared, caller, file_id, code_hash, bytes, verdict, grace_secs, now } = commit;
-    let remembers: Option<bool> = uploads::table
+    let running = uploads::table
         .filter(uploads::id.eq(intent.id))
         .filter(uploads::key.eq(intent.key.0.as_slice()))
         .filter(uploads::state.eq(RUNNING))
-        .select(uploads::request_id.is_not_null())
-        .first(conn)
-        .await
-        .optional()?;
-    let remembers = remembers.ok_or(Reason::Fenced)?;
+        .select(uploads::request_id.is_not_null());
+    let remembers: Option<bool> = changing!(running).first(conn).await.optional()?;
+    let Some(remembers) = remembers else {
+        let made = files::find(conn, FileRef::Id(file_id), &caller).await?.ok_or(Reason::Fenced)?;
+        return Ok(Committed::Ready(Box::new(made)));
+    };
     let chat = match &cleared.declared.target {
         Target::Library => None,
         Target::Chat(id) => {
-            let chat = chats::find(conn, id.clone()).await?;
+            let chat = chats::hold(conn, id.clone()).await?;
             admission::judge_again(caller.kind(), chat.as_ref(), grace_secs, now)?;
             chat
         }
     };
-    if is_looked(&verdict) && was_hit_since(conn, &cleared, &verdict).await? {
+    // First: a hit that is under way is waited for, and then seen.
+    hold_content(conn, &cleared.received.sha256).await?;
+    if content::is_looked(&verdict) && content::was_hit_since(conn, &cleared, &verdict).await? {
         return Ok(Committed::HitSince);
     }
     let blob = match bytes {
-        BytesAt::Published => new_blob(conn, &cleared, intent.key, verdict, now).await?,
-        BytesAt::Shared(id) => match shared_blob(conn, id, verdict).await? {
+        BytesAt::Published => content::new_blob(conn, &cleared, intent.key, verdict, now).await?,
+        BytesAt::Shared(id) => match content::shared_blob(conn, id, verdict).await? {
             Some(blob) if blob.sha256 == cleared.received.sha256 && blob.size == cleared.received.size => blob,
             Some(_) | None => return Ok(Committed::BlobGone),
         },
@@ -184,10 +214,6 @@ pub(super) async fn commit(conn: &mut Conn, commit: Commit) -> Result<Committed,
             .execute(conn)
             .await?;
     }
-    let event = Event::new(EventKind::FileUploaded, Actor::from(&caller))
-        .file(file_id)
-        .chat(chat.as_ref().map(|c| c.id.clone()));
-    events::write(conn, &event, now).await?;
     if remembers {
         diesel::update(uploads::table.find(intent.id))
             .set((
@@ -201,79 +227,16 @@ pub(super) async fn commit(conn: &mut Conn, commit: Commit) -> Result<Committed,
     } else {
         diesel::delete(uploads::table.find(intent.id)).execute(conn).await?;
     }
+    let event = Event::new(EventKind::FileUploaded, Actor::from(&caller))
+        .file(file_id)
+        .chat(chat.as_ref().map(|c| c.id.clone()));
+    events::write(conn, &event, now).await?;
     crate::fault_point!("U11-written");
     let chats = chat.into_iter().filter(|c| caller.may_access(&c.id, c.owner.as_ref())).collect();
     Ok(Committed::Ready(Box::new(FileView { file, blob, chats, chats_truncated: false })))
 }
 
-/// A scanner looked, and nothing was found.
-const fn is_looked(verdict: &Verdict) -> bool {
-    matches!(verdict.kind, VerdictKind::Clean | VerdictKind::UnscannableAccepted)
-}
-
-/// The same bytes are in quarantine by a hit that is later than the beginning of this verdict's scan.
-async fn was_hit_since(conn: &mut Conn, cleared: &admission::Cleared, verdict: &Verdict) -> Result<bool, StoreError> {
-    let hit = blobs::table
-        .filter(blobs::sha256.eq(cleared.received.sha256.0.as_slice()))
-        .filter(blobs::size.eq(i64::try_from(cleared.received.size).unwrap_or(i64::MAX)))
-        .filter(blobs::state.eq(rows::blob_state_name(BlobState::Quarantined)))
-        .filter(blobs::scanned_at.gt(verdict.at.0));
-    Ok(diesel::select(exists(hit)).get_result(conn).await?)
-}
-
-async fn new_blob(
-    conn: &mut Conn,
-    cleared: &admission::Cleared,
-    key: BlobKey,
-    verdict: Verdict,
-    now: Time,
-) -> Result<Blob, StoreError> {
-    let (sha256, size) = (cleared.received.sha256, cleared.received.size);
-    let id = diesel::insert_into(blobs::table)
-        .values((
-            blobs::key.eq(key.0.as_slice()),
-            blobs::sha256.eq(sha256.0.as_slice()),
-            blobs::size.eq(i64::try_from(size).unwrap_or(i64::MAX)),
-            blobs::state.eq(rows::blob_state_name(BlobState::Active)),
-            blobs::verdict.eq(rows::verdict_name(verdict.kind)),
-            blobs::engine.eq(&verdict.engine),
-            blobs::signatures.eq(&verdict.signatures),
-            blobs::scanned_at.eq(verdict.at.0),
-            blobs::created_at.eq(now.0),
-        ))
-        .returning(blobs::id)
-        .get_result(conn)
-        .await?;
-    Ok(Blob { id, key, sha256, size, state: BlobState::Active, verdict })
-}
-
-/// The blob to be shared, if it is still ACTIVE, with the better of the two verdicts stored.
-async fn shared_blob(conn: &mut Conn, id: i64, verdict: Verdict) -> Result<Option<Blob>, StoreError> {
-    let row: Option<BlobRow> = blobs::table
-        .filter(blobs::id.eq(id))
-        .filter(blobs::state.eq(rows::blob_state_name(BlobState::Active)))
-        .select(BlobRow::as_select())
-        .first(conn)
-        .await
-        .optional()?;
-    let Some(row) = row else { return Ok(None) };
-    let mut blob = Blob::try_from(row)?;
-    let news = blob.verdict.kind == VerdictKind::NotScanned || blob.verdict.signatures != verdict.signatures;
-    if is_looked(&verdict) && news {
-        diesel::update(blobs::table.find(id))
-            .set((
-                blobs::verdict.eq(rows::verdict_name(verdict.kind)),
-                blobs::engine.eq(&verdict.engine),
-                blobs::signatures.eq(&verdict.signatures),
-                blobs::scanned_at.eq(verdict.at.0),
-            ))
-            .execute(conn)
-            .await?;
-        blob.verdict = verdict;
-    }
-    Ok(Some(blob))
-}
-
+/// Deletes the row unless it became a file: a commit that is under way is waited for.
 pub(super) async fn abort(conn: &mut Conn, intent: Intent, event: Event, now: Time) -> Result<(), StoreError> {
     let gone = diesel::delete(uploads::table.filter(uploads::id.eq(intent.id)).filter(uploads::state.ne(DONE)))
         .execute(conn)
@@ -284,17 +247,17 @@ pub(super) async fn abort(conn: &mut Conn, intent: Intent, event: Event, now: Ti
     Ok(())
 }
 
-pub(super) async fn renew_leases(conn: &mut Conn, node: String, until: Time) -> Result<(), StoreError> {
+pub(super) async fn renew_leases(conn: &mut Conn, alive: Vec<i64>, until: Time) -> Result<(), StoreError> {
     // Fenced ones too: their streams still run, and end by themselves with that answer.
-    let alive = uploads::state.eq(RUNNING).or(uploads::state.eq(FENCED));
-    diesel::update(uploads::table.filter(alive).filter(uploads::node.eq(node)))
+    let running = uploads::state.eq(RUNNING).or(uploads::state.eq(FENCED));
+    diesel::update(uploads::table.filter(uploads::id.eq_any(alive)).filter(running))
         .set(uploads::lease_until.eq(until.0))
         .execute(conn)
         .await?;
     Ok(())
 }
 
-pub(super) async fn list_dead(
+pub(in super::super) async fn list_dead(
     conn: &mut Conn,
     own: Option<String>,
     now: Time,
@@ -330,52 +293,13 @@ pub(super) async fn trim_request_ids(conn: &mut Conn, now: Time) -> Result<u64, 
     Ok(gone as u64)
 }
 
-pub(super) async fn find_blob(conn: &mut Conn, sha256: Sha256, size: u64) -> Result<Option<Blob>, StoreError> {
-    let usable = blobs::state
-        .eq(rows::blob_state_name(BlobState::Active))
-        .and(blobs::verdict.eq(rows::verdict_name(VerdictKind::Clean)));
-    let row: Option<BlobRow> = blobs::table
-        .filter(blobs::sha256.eq(sha256.0.as_slice()))
-        .filter(blobs::size.eq(i64::try_from(size).unwrap_or(i64::MAX)))
-        .order((usable.desc(), blobs::scanned_at.desc(), blobs::id.desc()))
-        .select(BlobRow::as_select())
-        .first(conn)
-        .await
-        .optional()?;
-    row.map(Blob::try_from).transpose()
-}
-
-pub(super) async fn quarantine(
-    conn: &mut Conn,
-    sha256: Sha256,
-    verdict: Verdict,
-    signature: String,
-) -> Result<u64, StoreError> {
-    let active = blobs::table
-        .filter(blobs::sha256.eq(sha256.0.as_slice()))
-        .filter(blobs::state.eq(rows::blob_state_name(BlobState::Active)));
-    let hit = diesel::update(active)
-        .set((
-            blobs::state.eq(rows::blob_state_name(BlobState::Quarantined)),
-            blobs::verdict.eq(rows::verdict_name(verdict.kind)),
-            blobs::engine.eq(&verdict.engine),
-            blobs::signatures.eq(&verdict.signatures),
-            blobs::scanned_at.eq(verdict.at.0),
-            blobs::signature.eq(&signature),
-        ))
-        .execute(conn)
-        .await?;
-    for _ in 0..hit {
-        let event = Event::new(EventKind::BlobQuarantined, Actor::SYSTEM).detail(signature.clone());
-        events::write(conn, &event, verdict.at).await?;
-    }
-    Ok(hit as u64)
-}
-
-/// A COMMIT that failed may have left its pages in the log, whole: they count again after a kill, unless another
+/// From here on the intent can only end: a commit that is under way is waited for, and its blob seen; a later one is
+/// refused.
+///
+/// On SQLite a COMMIT that failed may have left its pages in the log, whole: they count again after a kill, unless another
 /// transaction has written over them. That is this one. An intent that is fenced already has been written to since its
 /// commit could have been.
-pub(super) async fn fence(conn: &mut Conn, intent: Intent) -> Result<bool, StoreError> {
+pub(in super::super) async fn fence(conn: &mut Conn, intent: Intent) -> Result<bool, StoreError> {
     let running = uploads::table.filter(uploads::id.eq(intent.id)).filter(uploads::state.eq(RUNNING));
     diesel::update(running).set(uploads::state.eq(FENCED)).execute(conn).await?;
     Ok(diesel::select(exists(blobs::table.filter(blobs::key.eq(intent.key.0.as_slice())))).get_result(conn).await?)

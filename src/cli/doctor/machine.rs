@@ -122,11 +122,11 @@ fn own_secret(config: &Config) -> Finding {
             Some(error) => Finding::fail(CHECK, error.to_string(), "mend keys in the configuration"),
         };
     }
-    let path = secret::path(&config.data_dir);
-    if !path.exists() {
+    let path = config.shared_secret().map_or_else(|| secret::path(&config.data_dir), Path::to_owned);
+    if config.shared_secret().is_none() && !path.exists() {
         return Finding::ok(CHECK, "not there yet; `lhfile serve` or `lhfile token` makes it");
     }
-    match secret::read(&config.data_dir) {
+    match secret::read_file(path.clone()) {
         Ok(_) => Finding::ok(CHECK, format!("{} is for its owner alone", path.display())),
         Err(error) => Finding::fail(CHECK, error.to_string(), format!("see {}", path.display())),
     }

@@ -3,16 +3,22 @@
 //!
 //! Not here: what can be seen without it (`machine.rs`).
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 
 use super::Finding;
 use crate::{
     cli::{client::Connection, token},
-    config::Config,
+    config::{Config, Listen},
     domain::{CallerKind, Permission, Person},
+    ports::{Clock as _, SystemClock},
     rpc::pb,
+    server::tls,
 };
 
 /// Who asks.
@@ -20,24 +26,45 @@ const SERVICE: &str = "doctor";
 /// For as long as the question takes.
 const TTL: Duration = Duration::from_secs(60);
 
-/// The port, and the scanner if a server of ours listens there.
-pub(super) async fn ask(config: &Config) -> Vec<Finding> {
+/// The port, and the scanner if a server of ours listens there. An https:// one is asked with the certificates of
+/// `connection`.
+pub(super) async fn ask(config: &Config, connection: &Connection) -> Vec<Finding> {
     const CHECK: &str = "port";
-    let addr = reachable(config.listen);
-    let connected = tokio::time::timeout(Duration::from_secs(3), TcpStream::connect(addr)).await;
-    if matches!(connected, Ok(Ok(_))) {
-        return match status(config, addr).await {
-            Ok(status) => vec![Finding::ok(CHECK, format!("{addr}: the server runs")), scanner(&status)],
+    let listen = reachable(&config.listen);
+    if is_heard(&listen).await {
+        return match status(config, &listen, connection).await {
+            Ok(status) => vec![Finding::ok(CHECK, format!("{listen}: the server runs")), scanner(&status)],
             Err(why) => {
-                let next = "stop what listens there, or set listen; if it is this server, check its data folder";
-                vec![Finding::fail(CHECK, format!("{addr} answers, but not as our server: {why}"), next)]
+                let next = if config.tls.is_on() {
+                    "check --ca (who vouches for the certificate), and --client-cert and --client-key if it asks for one"
+                } else {
+                    "stop what listens there, or set listen; if it is this server, check its data folder"
+                };
+                vec![Finding::fail(CHECK, format!("{listen} answers, but not as our server: {why}"), next)]
             }
         };
     }
-    vec![match TcpListener::bind(config.listen).await {
-        Ok(_) => Finding::ok(CHECK, format!("{} is free; no server runs, so its scanner was not asked", config.listen)),
+    let free = match &config.listen {
+        Listen::Tcp(address) => TcpListener::bind(address).await.map(drop),
+        // One that nobody listens on is replaced at the start.
+        Listen::Unix(path) => path.parent().map_or(Ok(()), |folder| std::fs::metadata(folder).map(drop)),
+    };
+    vec![match free {
+        Ok(()) => {
+            Finding::ok(CHECK, format!("{} is free; no server runs, so its scanner was not asked", config.listen))
+        }
         Err(error) => Finding::fail(CHECK, format!("{}: {}", config.listen, why(&error)), "free it, or set listen"),
     }]
+}
+
+async fn is_heard(listen: &Listen) -> bool {
+    let connected = async {
+        match listen {
+            Listen::Tcp(address) => TcpStream::connect(address).await.map(drop),
+            Listen::Unix(path) => UnixStream::connect(path).await.map(drop),
+        }
+    };
+    matches!(tokio::time::timeout(Duration::from_secs(3), connected).await, Ok(Ok(())))
 }
 
 fn why(error: &io::Error) -> String {
@@ -48,20 +75,37 @@ fn why(error: &io::Error) -> String {
 }
 
 /// `0.0.0.0` is listened on, but not connected to.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let mut addr = listen;
-    if listen.ip().is_unspecified() {
-        addr.set_ip(if listen.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+fn reachable(listen: &Listen) -> Listen {
+    match listen {
+        Listen::Tcp(address) if address.ip().is_unspecified() => {
+            let here = if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+            Listen::Tcp(SocketAddr::new(here, address.port()))
+        }
+        other => other.clone(),
     }
-    addr
 }
 
-async fn status(config: &Config, addr: SocketAddr) -> Result<pb::GetScannerStatusResponse, String> {
+/// A name that the server's certificate holds: it need not hold the address by which we reach it.
+fn server_name(config: &Config) -> Option<String> {
+    let said = tls::look(&config.tls, SystemClock.now()).ok()?;
+    said.names.iter().find_map(|name| name.strip_prefix("dns:")).map(|name| name.replace('*', "doctor"))
+}
+
+async fn status(
+    config: &Config,
+    listen: &Listen,
+    connection: &Connection,
+) -> Result<pb::GetScannerStatusResponse, String> {
     let person = Person::new(CallerKind::Service, SERVICE).map_err(|refusal| refusal.to_string())?;
     let permissions = [Permission::MaintenanceRun.name().to_owned()];
     let ttl = TTL.min(Duration::from_secs(config.max_token_ttl_seconds));
     let token = token::mint(config, person, &permissions, &[], None, ttl).map_err(|failure| failure.as_line())?;
-    let connection = Connection { addr: addr.to_string(), token: Some(token), act_as: None };
+    let connection = if config.tls.is_on() {
+        let (addr, server_name) = (format!("https://{listen}"), server_name(config));
+        Connection { addr, token: Some(token), act_as: None, server_name, ..connection.clone() }
+    } else {
+        Connection { addr: listen.to_string(), token: Some(token), ..Connection::default() }
+    };
     let asked = async {
         let mut maintenance = connection.maintenance().await?;
         Ok(maintenance.get_scanner_status(pb::GetScannerStatusRequest {}).await?.into_inner())
@@ -114,7 +158,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let dir = tempfile::tempdir().expect("a folder");
         let overrides = crate::config::Overrides {
-            listen: Some(listener.local_addr().expect("bound")),
+            listen: Some(Listen::Tcp(listener.local_addr().expect("bound"))),
             data_dir: Some(dir.path().to_owned()),
         };
         let config = Config::load(None, &overrides).expect("holds");
@@ -123,8 +167,9 @@ mod tests {
                 drop(listener.accept().await);
             }
         };
+        let connection = Connection::default();
         tokio::select! {
-            findings = ask(&config) => assert!(findings[0].told.contains("not as our server"), "{findings:?}"),
+            findings = ask(&config, &connection) => assert!(findings[0].told.contains("not as our server"), "{findings:?}"),
             () = closer => {}
         }
     }

@@ -10,7 +10,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::{
-    domain::Time,
+    domain::{ChatSet, Permissions, Time},
     rpc::credential::{Claims, KeyAlgorithm, KeyConfig, MAX_TTL, mint},
 };
 
@@ -35,16 +35,39 @@ fn token(sub: &str, permissions: &[&str]) -> String {
     format!("Bearer {}", mint(SECRET, &claims))
 }
 
+/// The service of the certificates named `cn:backend`.
+fn certified() -> CertifiedCallers {
+    let caller = Caller {
+        person: "service:backend".parse().expect("valid"),
+        permissions: Permissions::from_names(["act_as", "use_operator"]),
+        chats: ChatSet::All,
+        vid: None,
+        ceiling: None,
+    };
+    [("cn:backend".to_owned(), caller)].into_iter().collect()
+}
+
 fn layer(reflection_public: bool, tracker: TaskTracker) -> AccessLayer {
     let table = MethodTable::read().expect("a table");
     let key = KeyConfig { kid: None, algorithm: KeyAlgorithm::HS256, key: SECRET.to_vec() };
     let keys = KeySet::new(vec![key], MAX_TTL).expect("a good key");
     let (_, keys) = watch::channel(Arc::new(keys));
-    AccessLayer::new(&table, reflection_public, keys, Arc::new(Noon), tracker).expect("known permissions")
+    let believed = Credentials { keys, certified: certified(), clock: Arc::new(Noon) };
+    AccessLayer::new(&table, reflection_public, believed, tracker).expect("known permissions")
 }
 
 /// The status the wire carries, and the identity that the service saw.
 async fn call(path: &str, headers: &[(&'static str, &str)], reflection_public: bool) -> (Code, Option<Identity>) {
+    call_with(&[], path, headers, reflection_public).await
+}
+
+/// The same over a connection whose client has shown a certificate of these names.
+async fn call_with(
+    names: &[&str],
+    path: &str,
+    headers: &[(&'static str, &str)],
+    reflection_public: bool,
+) -> (Code, Option<Identity>) {
     let seen = Arc::new(Mutex::new(None));
     let inner = tower::service_fn({
         let seen = Arc::clone(&seen);
@@ -54,6 +77,7 @@ async fn call(path: &str, headers: &[(&'static str, &str)], reflection_public: b
         }
     });
     let mut request = Request::builder().uri(format!("http://x{path}")).body(Body::empty()).expect("a request");
+    request.extensions_mut().insert(names.iter().map(|name| (*name).to_owned()).collect::<CertificateNames>());
     for (name, value) in headers {
         request.headers_mut().append(*name, HeaderValue::from_bytes(value.as_bytes()).expect("a value"));
     }
@@ -158,6 +182,31 @@ async fn the_gate_judges_the_person_that_a_service_acts_for() {
         let headers = act(text);
         let headers: Vec<_> = headers.iter().map(|(k, v)| (*k, v.as_str())).collect();
         assert_eq!(call(path, &headers, false).await.0, code, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_is_its_service_unless_a_token_says_who_calls() {
+    let (get, put) = ("/lhfile.v1.FileService/GetFile", "/lhfile.v1.ChatService/PutChat");
+    let sub = |identity: Option<Identity>| match identity {
+        Some(Identity::Known(caller)) => caller.person.to_string(),
+        other => format!("{other:?}"),
+    };
+    let ours = ["dns:other.internal", "cn:backend"];
+    let (code, identity) = call_with(&ours, get, &[], false).await;
+    assert_eq!((code, sub(identity).as_str()), (Code::Unimplemented, "service:backend"));
+    assert_eq!(call_with(&ours, put, &[], false).await.0, Code::PermissionDenied, "no more than it is given");
+    let act = [(act_as::TEXT, "operator:7; lhfile=use_operator")];
+    assert_eq!(sub(call_with(&ours, get, &act, false).await.1), "operator:7");
+    let visitor = token("visitor:1", &[]);
+    assert_eq!(sub(call_with(&ours, get, &[("authorization", &visitor)], false).await.1), "visitor:1");
+    assert_eq!(call_with(&ours, get, &[("authorization", "Bearer x.y.z")], false).await.0, Code::Unauthenticated);
+    assert_eq!(call_with(&ours, get, &[("authorization", "")], false).await.0, Code::Unauthenticated);
+    let download = "/lhfile.v1.FileService/DownloadFile";
+    assert_eq!(sub(call_with(&ours, download, &[], false).await.1), "service:backend");
+    for nobody in [vec![], vec!["cn:Backend"], vec!["dns:backend"], vec!["cn:backend2", "uri:backend"]] {
+        assert_eq!(call_with(&nobody, get, &[], false).await.0, Code::Unauthenticated, "{nobody:?}");
+        assert_eq!(call_with(&nobody, download, &[], false).await.1, Some(Identity::Anonymous), "{nobody:?}");
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::{count, timestamp};
 use crate::{
-    app::{AntivirusTest, CanaryResult, ScannerStatus, TestResult},
+    app::{AntivirusTest, CanaryResult, MemberStatus, ScannerStatus, TestResult},
     ports::{EngineVersion, ScannerLimits},
     rpc::pb,
 };
@@ -43,6 +43,7 @@ pub fn status(status: ScannerStatus) -> pb::GetScannerStatusResponse {
         canaries,
         slots,
         slots_used,
+        members,
     } = status;
     let test_signatures_only = version.as_ref().is_some_and(|v| v.test_only);
     let signature_time = version.as_ref().and_then(|v| v.signatures_time).map(timestamp);
@@ -58,6 +59,25 @@ pub fn status(status: ScannerStatus) -> pb::GetScannerStatusResponse {
         test_signatures_only,
         warning: warning.unwrap_or_default().to_owned(),
         limits: Some(self::limits(limits)),
+        canaries: canaries.into_iter().map(canary).collect(),
+        slots_total: small(slots),
+        slots_used: small(slots_used),
+        state_time: at.map(timestamp),
+        scanners: members.into_iter().map(member).collect(),
+    }
+}
+
+fn member(member: MemberStatus) -> pb::ScannerState {
+    let MemberStatus { address, used, cause, at, version, canaries, slots, slots_used } = member;
+    let signature_time = version.as_ref().and_then(|v| v.signatures_time).map(timestamp);
+    let (engine, signature_version) = version.map(|v| (v.engine, v.signatures)).unwrap_or_default();
+    pb::ScannerState {
+        address,
+        in_use: used,
+        reason: cause.unwrap_or_default(),
+        engine,
+        signature_version,
+        signature_time,
         canaries: canaries.into_iter().map(canary).collect(),
         slots_total: small(slots),
         slots_used: small(slots_used),

@@ -13,7 +13,8 @@ use crate::{
     domain::Time,
     ports::{Clock, SystemIds},
     rpc::{
-        access::AccessLayer,
+        access::{AccessLayer, Credentials},
+        certified::CertifiedCallers,
         credential::{Claims, KeyAlgorithm, KeyConfig, KeySet, MAX_TTL, mint},
         methods::MethodTable,
         pb::{self, file_service_client::FileServiceClient},
@@ -40,7 +41,9 @@ async fn client(tracker: &TaskTracker) -> FileServiceClient<tonic::transport::Ch
     let table = Arc::new(MethodTable::read().expect("a table"));
     let key = KeyConfig { kid: None, algorithm: KeyAlgorithm::HS256, key: SECRET.to_vec() };
     let keys = watch::Sender::new(Arc::new(KeySet::new(vec![key], MAX_TTL).expect("a good key")));
-    let access = AccessLayer::new(&table, false, keys.subscribe(), Arc::new(Noon), tracker.clone()).expect("known");
+    let believed =
+        Credentials { keys: keys.subscribe(), certified: CertifiedCallers::default(), clock: Arc::new(Noon) };
+    let access = AccessLayer::new(&table, false, believed, tracker.clone()).expect("known");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let address = listener.local_addr().expect("bound");
     let server = Server::builder()

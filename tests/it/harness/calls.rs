@@ -2,7 +2,7 @@
 
 use tonic::{
     Request, Status,
-    transport::{Channel, Endpoint},
+    transport::{Channel, ClientTlsConfig, Endpoint},
 };
 
 use super::{
@@ -39,7 +39,15 @@ pub struct Downloaded {
 impl Node {
     /// A new connection.
     pub fn channel(&self) -> Channel {
-        Endpoint::from_shared(format!("http://{}", self.address())).expect("an address").connect_lazy()
+        match self.tls() {
+            None => Endpoint::from_shared(format!("http://{}", self.address())).expect("an address").connect_lazy(),
+            Some(tls) => self.channel_of(tls.clone()),
+        }
+    }
+    /// A new connection of another client to a server that speaks TLS.
+    pub fn channel_of(&self, tls: ClientTlsConfig) -> Channel {
+        let endpoint = Endpoint::from_shared(format!("https://{}", self.address())).expect("an address");
+        endpoint.tls_config(tls).expect("good certificates").connect_lazy()
     }
     /// A client on a connection of its own.
     pub fn files(&self) -> FileServiceClient<Channel> {

@@ -1,4 +1,4 @@
-//! Eyes for what is left: the files in the data folder and the rows in its database, read beside the server.
+//! Eyes for what is left: the files in the data folder and the rows in the database, read beside the server.
 
 use std::{
     fs,
@@ -8,10 +8,21 @@ use std::{
 
 use diesel::{Connection as _, QueryableByName, RunQueryDsl as _, sql_query, sql_types, sqlite::SqliteConnection};
 
-use super::{Node, samples};
+use super::{Bucket, Node, postgres::cluster, samples};
 
 /// How long the server may take to tidy up.
 pub const TIDY: Duration = Duration::from_secs(10);
+
+/// Something in the store.
+#[derive(Debug)]
+pub struct Stored {
+    /// Its name there: the key.
+    pub name: String,
+    /// Its bytes.
+    pub size: u64,
+    /// Its file, if it is one.
+    path: Option<PathBuf>,
+}
 
 #[derive(QueryableByName)]
 struct Number {
@@ -41,14 +52,31 @@ impl Node {
         connection
     }
 
+    /// Changes rows behind the server's back; answers how many.
+    pub fn change(&self, sql: &str) -> usize {
+        if let Some(name) = self.postgres() {
+            return cluster().psql(name, &format!("{sql} RETURNING 1")).len();
+        }
+        let url = self.database().display().to_string();
+        let mut connection = SqliteConnection::establish(&url).expect("beside the server");
+        sql_query("PRAGMA busy_timeout = 5000").execute(&mut connection).expect("a pragma");
+        sql_query(sql).execute(&mut connection).unwrap_or_else(|e| panic!("{sql}: {e}"))
+    }
+
     /// The number that a query names `n`.
     pub fn number(&self, sql: &str) -> i64 {
+        if let Some(name) = self.postgres() {
+            return cluster().psql(name, sql).first().map_or(0, |n| n.parse().expect("a number"));
+        }
         let rows: Vec<Number> = sql_query(sql).load(&mut self.connect()).unwrap_or_else(|e| panic!("{sql}: {e}"));
         rows.first().map_or(0, |row| row.n)
     }
 
     /// The texts that a query names `t`, one a row.
     pub fn texts(&self, sql: &str) -> Vec<String> {
+        if let Some(name) = self.postgres() {
+            return cluster().psql(name, sql);
+        }
         let rows: Vec<Text> = sql_query(sql).load(&mut self.connect()).unwrap_or_else(|e| panic!("{sql}: {e}"));
         rows.into_iter().map(|row| row.t.unwrap_or_default()).collect()
     }
@@ -59,8 +87,27 @@ impl Node {
     }
 
     /// Everything that lies in the store.
-    pub fn stored(&self) -> Vec<PathBuf> {
-        files_in(&self.data().join("blobs"))
+    pub fn stored(&self) -> Vec<Stored> {
+        if let Some(bucket) = self.bucket() {
+            return bucket.objects().into_iter().map(|(name, size)| Stored { name, size, path: None }).collect();
+        }
+        let files = files_in(&self.data().join("blobs")).into_iter();
+        files
+            .map(|path| Stored {
+                name: path.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned(),
+                size: fs::metadata(&path).map_or(0, |m| m.len()),
+                path: Some(path),
+            })
+            .collect()
+    }
+
+    /// The bytes of something in the store.
+    pub fn stored_bytes(&self, stored: &Stored) -> Vec<u8> {
+        match (&stored.path, self.bucket()) {
+            (Some(path), _) => fs::read(path).unwrap_or_default(),
+            (None, Some(bucket)) => bucket.read(&stored.name),
+            (None, None) => panic!("{stored:?} lies nowhere"),
+        }
     }
 
     /// Everything that a server left for which nothing is under way, and which took no file.
@@ -88,13 +135,14 @@ impl Node {
             left.push(format!("{running} rows of uploads under way"));
         }
         let mut rows = self.texts("SELECT lower(hex(key)) AS t FROM blobs");
-        for path in self.stored() {
-            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
+        for Stored { name, .. } in self.stored() {
             match rows.iter().position(|row| *row == name) {
                 Some(at) => drop(rows.swap_remove(at)),
-                None => left.push(format!("bytes without a row: {}", path.display())),
+                None => left.push(format!("bytes without a row: {name}")),
             }
         }
+        let open = self.bucket().map(Bucket::multiparts).unwrap_or_default();
+        left.extend(open.into_iter().map(|key| format!("an upload in parts: {key}")));
         left.extend(rows.into_iter().map(|row| format!("a row without bytes: {row}")));
         left
     }
@@ -128,12 +176,16 @@ impl Node {
         .into_iter()
         .flatten()
         .collect();
-        let spooled = self.spooled().into_iter().map(|path| (path, true));
-        let stored = self.stored().into_iter().map(|path| (path, false));
-        for (path, may_be_a_part) in spooled.chain(stored) {
+        for path in self.spooled() {
             let found = fs::read(&path).unwrap_or_default();
-            if !found.is_empty() && (bytes == found || may_be_a_part && bytes.starts_with(&found)) {
+            if !found.is_empty() && bytes.starts_with(&found) {
                 left.push(format!("{} of its bytes: {}", found.len(), path.display()));
+            }
+        }
+        let as_long = |stored: &Stored| stored.size == bytes.len() as u64 && stored.size > 0;
+        for stored in self.stored().into_iter().filter(as_long) {
+            if self.stored_bytes(&stored) == bytes {
+                left.push(format!("all of its bytes in the store: {}", stored.name));
             }
         }
         left

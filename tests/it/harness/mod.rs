@@ -1,26 +1,37 @@
 //! What every test needs: a server to talk to, callers, requests in one line, and eyes for what is left.
 //!
-//! `node.rs` starts servers, `process.rs` their processes, `orphan.rs` ends what a kill leaves, `clamd.rs` and `grudging.rs` scanners of our own; `callers.rs` mints tokens,
-//! `upload.rs` and `calls.rs` are the requests, `refusal.rs` reads answers, `left.rs` looks into folder and database,
-//! `rude.rs` is the bad client, `samples.rs` and `archives.rs` are what is uploaded.
+//! `setup.rs` says how servers are started, `node.rs` starts them, `process.rs` their processes, `orphan.rs` ends what a
+//! kill leaves; `clamd.rs` and `grudging.rs` are scanners of our own, `postgres.rs` a database server, `garage.rs` an
+//! object store, `faulty.rs` a bad way to it; `callers.rs` mints tokens, `upload.rs` and `calls.rs` are the requests,
+//! `certificates.rs` makes those
+//! of TLS, `refusal.rs` reads answers, `left.rs` looks into folder and database, `rude.rs` is the bad client, `samples.rs` and
+//! `archives.rs` are what is uploaded.
 
 pub mod archives;
 pub mod callers;
 pub mod calls;
+pub mod certificates;
 pub mod clamd;
+pub mod faulty;
+pub mod garage;
 pub mod grudging;
 pub mod left;
 pub mod node;
 pub mod orphan;
+pub mod postgres;
 pub mod process;
 pub mod refusal;
 pub mod rude;
 pub mod samples;
+pub mod setup;
 pub mod upload;
 
 pub use callers::{Caller, Operator, Service, Visitor};
-pub use node::{Node, Setup, shared};
+pub use certificates::Authority;
+pub use garage::Bucket;
+pub use node::{Node, shared};
 pub use refusal::{assert_refused, reason_of};
+pub use setup::Setup;
 
 /// The generated messages and clients.
 pub use lhfile::rpc::pb;

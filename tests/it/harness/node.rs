@@ -1,11 +1,13 @@
 //! A server of the tests: the real binary on a folder of its own, with a clamd of its own on the test signatures.
 //!
-//! Most tests take the [`shared`] one and a chat of their own; those that kill, stop or reconfigure start one.
+//! Most tests take the [`shared`] one and a chat of their own; those that kill, stop or reconfigure start one. Not here:
+//! what a server is started with (`setup.rs`).
 
 use std::{
     fmt::Write as _,
     fs::{self, File},
     net::{SocketAddr, TcpListener},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command},
     sync::atomic::{AtomicU32, Ordering},
@@ -13,64 +15,19 @@ use std::{
 };
 
 use tokio::{sync::OnceCell, time::sleep};
+use tonic::transport::ClientTlsConfig;
 
-use super::{callers::SECRET, orphan, process};
+use super::{
+    Bucket,
+    callers::SECRET,
+    orphan,
+    postgres::cluster,
+    process,
+    setup::{Blobs, Database, Setup},
+};
 
 /// How long a server may take to be ready. It starts in a second; the machine may be busy.
 const READY: Duration = Duration::from_secs(60);
-
-/// How a server is to be started.
-#[derive(Debug, Clone)]
-pub struct Setup {
-    config: Vec<String>,
-    wrapper: Vec<String>,
-    fault: Option<String>,
-    disk: Option<String>,
-    wait_for_scanner: bool,
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self { config: Vec::new(), wrapper: Vec::new(), fault: None, disk: None, wait_for_scanner: true }
-    }
-}
-
-impl Setup {
-    /// A managed clamd, everything else by default.
-    pub fn new() -> Self {
-        Self::default()
-    }
-    /// One line of the configuration, with a dotted key: `limits.uploads_per_visitor = 3`.
-    pub fn config(mut self, line: impl Into<String>) -> Self {
-        self.config.push(line.into());
-        self
-    }
-    /// Until the next restart: an upload that reaches this point stops there for ever.
-    pub fn stops_at(mut self, point: &str) -> Self {
-        self.fault = Some(point.to_owned());
-        self
-    }
-    /// Runs it under another program, as `strace -f -o FILE`.
-    pub fn under(mut self, wrapper: &[&str]) -> Self {
-        self.wrapper = wrapper.iter().map(|w| (*w).to_owned()).collect();
-        self
-    }
-    /// Its data folder is a disk of its own, in memory, of this size as `mount` takes it: `64m`.
-    pub fn on_disk_of(mut self, size: &str) -> Self {
-        self.disk = Some(size.to_owned());
-        self
-    }
-    /// Ready is ready without a scanner.
-    pub fn without_scanner(mut self) -> Self {
-        self.wait_for_scanner = false;
-        self
-    }
-    /// An external clamd at this address, as `unix:/…` or `tcp:HOST:PORT`.
-    pub fn external(self, address: &str) -> Self {
-        let address = format!("scanner.address = {address:?}");
-        self.config("scanner.mode = \"external\"").config(address).config("scanner.limits.threads = 4")
-    }
-}
 
 /// A running server.
 #[derive(Debug)]
@@ -80,6 +37,7 @@ pub struct Node {
     address: SocketAddr,
     metrics: SocketAddr,
     child: Option<Child>,
+    bucket: Option<Bucket>,
 }
 
 /// The server that most tests share. It ends with the process of the tests.
@@ -91,13 +49,69 @@ pub async fn shared() -> &'static Node {
 impl Node {
     /// Starts one and waits until it serves.
     pub async fn start(setup: Setup) -> Self {
+        let mut node = Self::new(setup);
+        node.launch().await;
+        node
+    }
+
+    fn new(mut setup: Setup) -> Self {
+        setup.database = setup.database.made();
+        let bucket = match &setup.blobs {
+            Blobs::Disk => None,
+            Blobs::NewBucket => Some(Bucket::new()),
+            Blobs::Bucket(bucket, _) => Some(bucket.clone()),
+        };
+        if let Some(bucket) = &bucket {
+            let at = if let Blobs::Bucket(_, at) = setup.blobs { at } else { bucket.address() };
+            setup.config.extend(bucket.config(at));
+        }
         let folder = new_folder();
         if let Some(size) = &setup.disk {
             mount(&folder.join("data"), size);
         }
-        let mut node = Self { setup, folder, address: free_port(), metrics: free_port(), child: None };
-        node.launch().await;
+        Self { setup, folder, address: free_port(), metrics: free_port(), child: None, bucket }
+    }
+
+    /// Starts one that comes to the point of `stops_at` before it serves, and kills it there.
+    pub async fn killed_at_start(setup: Setup) -> Self {
+        let point = setup.fault.clone().expect("it is to stop somewhere");
+        let mut node = Self::new(setup);
+        node.start_again_to_be_killed_at(&point).await;
         node
+    }
+
+    /// Starts it again after its end and kills it where it comes to this point, before it serves.
+    pub async fn start_again_to_be_killed_at(&mut self, point: &str) {
+        assert!(self.child.is_none(), "it runs");
+        let _ = fs::remove_file(self.marker());
+        self.setup.fault = Some(point.to_owned());
+        self.write_config();
+        self.spawn();
+        self.wait_for_fault().await;
+        self.kill9();
+    }
+
+    /// From the next start on it looks for its files there, spoken to at this address.
+    pub fn move_to(&mut self, bucket: &Bucket, at: SocketAddr) {
+        self.setup.config.retain(|line| !line.starts_with("blob_url") && !line.starts_with("s3."));
+        self.setup.config.extend(bucket.config(at));
+    }
+
+    /// Starts it again after its end; it must end by itself. What it said.
+    pub async fn refuses_to_start(&mut self) -> String {
+        assert!(self.child.is_none(), "it runs");
+        self.setup.fault = None;
+        let before = self.log().len();
+        self.write_config();
+        self.spawn();
+        assert!(!self.wait_until_ready().await, "it started all the same");
+        self.child = None;
+        self.log().split_off(before)
+    }
+
+    /// The bucket that it keeps its files in, if it does.
+    pub fn bucket(&self) -> Option<&Bucket> {
+        self.bucket.as_ref()
     }
 
     async fn launch(&mut self) {
@@ -119,6 +133,12 @@ impl Node {
         let folder = self.folder.display();
         let _ = writeln!(text, "listen = \"{}\"\nmetrics_listen = \"{}\"", self.address, self.metrics);
         let _ = writeln!(text, "data_dir = \"{folder}/data\"\nscanner.signature_dir = \"{folder}/no-signatures\"");
+        if let Database::Postgres(_, url) = &self.setup.database {
+            let secret = self.folder.join("shared-secret");
+            fs::write(&secret, "5e".repeat(32)).expect("our own folder");
+            fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("our own file");
+            let _ = writeln!(text, "database_url = {url:?}\nsecret_file = {secret:?}");
+        }
         for line in &self.setup.config {
             let _ = writeln!(text, "{line}");
         }
@@ -168,6 +188,17 @@ impl Node {
     /// Where it tells its metrics.
     pub fn metrics_address(&self) -> SocketAddr {
         self.metrics
+    }
+    /// How its clients are secured, if it speaks TLS.
+    pub fn tls(&self) -> Option<&ClientTlsConfig> {
+        self.setup.tls.as_ref()
+    }
+    /// The name of its PostgreSQL database.
+    pub fn postgres(&self) -> Option<&str> {
+        match &self.setup.database {
+            Database::Postgres(name, _) => Some(name),
+            Database::Sqlite | Database::NewPostgres => None,
+        }
     }
     /// Its own folder, with configuration and log.
     pub fn folder(&self) -> &Path {
@@ -288,8 +319,20 @@ impl Drop for Node {
         }
         if !std::thread::panicking() {
             let _ = fs::remove_dir_all(&self.folder);
+            if let Database::Postgres(name, _) = &self.setup.database {
+                let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+                cluster().psql("postgres", &drop);
+            }
         }
     }
+}
+
+/// An empty PostgreSQL database, in which statements of the tests mean what they mean on SQLite.
+pub fn new_database() -> String {
+    let name = cluster().create_database("template0");
+    let hex = "CREATE FUNCTION hex(bytea) RETURNS text LANGUAGE sql IMMUTABLE RETURN encode($1, 'hex')";
+    cluster().psql(&name, hex);
+    name
 }
 
 fn mount(folder: &Path, size: &str) {

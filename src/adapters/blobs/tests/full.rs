@@ -51,7 +51,7 @@ async fn the_budget_counts_all_uploads_and_comes_back_when_they_leave() {
     assert_eq!(spool.room_bytes(), 600);
     let upload = two.seal().unwrap();
     upload.sync().unwrap();
-    blobs.publish(upload).await.unwrap();
+    blobs.publish(upload, None).await.unwrap();
     assert_eq!(spool.room_bytes(), 1000);
     drop(spool.writer(key(3)));
     assert_eq!(kind(spool.writer(key(3)).write(&chunk(1001))), Some(std::io::ErrorKind::StorageFull));

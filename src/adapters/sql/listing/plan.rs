@@ -6,7 +6,7 @@
 use diesel::QueryableByName;
 
 use super::super::{
-    by_index,
+    by_index, lower,
     rows::{blob_state_name, file_state_name, kind_name, verdict_name},
     statement::Statement,
 };
@@ -41,7 +41,7 @@ enum Along<'q> {
 }
 
 /// A list's statements.
-pub(in super::super) struct Plan<'q> {
+pub(in super::super::super) struct Plan<'q> {
     filter: &'q FileFilter,
     scope: Option<&'q [ChatId]>,
     along: Along<'q>,
@@ -49,7 +49,7 @@ pub(in super::super) struct Plan<'q> {
 }
 
 impl<'q> Plan<'q> {
-    pub(in super::super) fn new(query: &'q FileQuery) -> Self {
+    pub(in super::super::super) fn new(query: &'q FileQuery) -> Self {
         let filter = &query.filter;
         let scope = query.scope.as_deref();
         let along = match (filter.sha256, filter.chats.as_slice(), scope, filter.uploaders.as_slice()) {
@@ -269,7 +269,11 @@ impl<'q> Plan<'q> {
             s.bytes(&sha256.0);
         }
         if let Some(part) = name_contains {
-            s.sql(" AND lower(").sql(f).sql(".display_name) LIKE ").text(&like(part)).sql(" ESCAPE '\\'");
+            s.sql(" AND ")
+                .sql(&lower(&format!("{f}.display_name")))
+                .sql(" LIKE ")
+                .text(&like(part))
+                .sql(" ESCAPE '\\'");
         }
         match attached {
             Some(true) => self.attached_to(f, None, s),

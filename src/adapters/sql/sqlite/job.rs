@@ -10,7 +10,7 @@ use std::{
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::oneshot;
 
-use super::super::Conn;
+use super::super::on_sqlite::Conn;
 use crate::ports::{Stop, StoreError};
 
 /// A failure that can be told for the whole transaction, to each body in it.

@@ -168,7 +168,7 @@ async fn a_full_disk_is_no_space_for_all_of_the_group_and_passes() {
 }
 
 fn execute<'c>(
-    conn: &'c mut super::super::Conn,
+    conn: &'c mut bodies::Conn,
     sql: &'static str,
 ) -> futures_util::future::BoxFuture<'c, Result<(), StoreError>> {
     use diesel_async::SimpleAsyncConnection as _;

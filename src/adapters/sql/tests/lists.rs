@@ -2,12 +2,12 @@
 //!
 //! Not here: the world they are tried in (`super`) and the query plans (`plans.rs`).
 
-use super::super::listing::{count, plan::Plan};
-use super::*;
-use crate::{
-    domain::listing::{FileFilter, FileQuery, MAX_EXAMINED, Order, Total},
-    ports::StoreError,
+use super::{
+    bodies::listing::{count, plan::Plan},
+    explain::{body, explained},
+    *,
 };
+use crate::domain::listing::{FileFilter, FileQuery, MAX_EXAMINED, Order, Total};
 
 pub(super) fn query(limit: u32) -> FileQuery {
     FileQuery {
@@ -109,14 +109,11 @@ async fn every_filter_and_order_pages_through_exactly_what_matches() {
 
 #[tokio::test]
 async fn a_total_is_exact_up_to_the_most_rows_examined_and_then_a_lower_bound() {
-    let w = world();
+    let (w, store) = explained().await;
     nine(&w).await;
-    let store = open(&w.dir);
     let total = async |filter: FileFilter, order, most| {
         let query = FileQuery { filter, order, ..query(1) };
-        let counted: Result<Total, StoreError> =
-            store.engine.read(move |conn| Box::pin(async move { count(conn, &Plan::new(&query), most).await })).await;
-        counted.expect("counts")
+        body(&store, move |conn| Box::pin(async move { count(conn, &Plan::new(&query), most).await })).await
     };
     let at_least = |files| Total { files, is_lower_bound: true };
     let in_a = || FileFilter { chats: vec!["a".parse().expect("valid")], ..FileFilter::default() };
@@ -208,16 +205,13 @@ async fn a_page_looks_at_fifty_thousand_rows_and_then_says_where_to_go_on() {
 
 /// Copies the newest file until there are that many more.
 fn multiply(w: &World, rows: i64) {
-    use diesel::{Connection, connection::SimpleConnection};
-    let path = w.dir.path().join("lhfile.sqlite");
-    let mut conn = diesel::SqliteConnection::establish(path.to_str().expect("UTF-8")).expect("opens");
-    conn.batch_execute(&format!(
+    let random = if w.database.is_some() { "uuid_send(gen_random_uuid())" } else { "randomblob(16)" };
+    w.execute(&format!(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) \
          INSERT INTO files (id, code_hash, blob_id, state, display_name, extension, media_type, uploader_kind, \
          uploader_id, persistent, sha256, size, uploaded_sha256, revision, created_at) \
-         SELECT randomblob(16), code_hash, blob_id, state, display_name, extension, media_type, uploader_kind, \
+         SELECT {random}, code_hash, blob_id, state, display_name, extension, media_type, uploader_kind, \
          uploader_id, persistent, sha256, size, uploaded_sha256, revision, created_at + i \
-         FROM n, (SELECT * FROM files ORDER BY number DESC LIMIT 1)"
-    ))
-    .expect("copies");
+         FROM n, (SELECT * FROM files ORDER BY number DESC LIMIT 1) newest"
+    ));
 }

@@ -5,7 +5,7 @@
 use super::*;
 use crate::{
     domain::{Event, EventKind, Reason},
-    ports::{Before, REQUEST_ID_SECS},
+    ports::{Before, MultipartId, REQUEST_ID_SECS},
 };
 
 #[tokio::test]
@@ -217,8 +217,9 @@ async fn a_dead_nodes_intents_are_listed_when_their_lease_is_over_and_own_ones_a
     assert!(w.store.list_dead_uploads(None, now, 10).await.expect("lists").is_empty());
     assert!(w.store.list_dead_uploads(Some("n2"), now, 10).await.expect("lists").is_empty());
     assert_eq!(w.store.list_dead_uploads(Some("n1"), now, 10).await.expect("lists"), [intent]);
-    w.store.renew_leases("n1", now.plus_secs(600)).await.expect("renews");
-    w.store.renew_leases("n2", now).await.expect("renews nothing of n1's");
+    w.store.renew_leases(&[intent], now.plus_secs(600)).await.expect("renews");
+    let other = Intent { id: intent.id + 1, ..intent };
+    w.store.renew_leases(&[other], now).await.expect("renews nothing of another's");
     assert!(w.store.list_dead_uploads(None, now.plus_secs(599), 10).await.expect("lists").is_empty());
     assert_eq!(w.store.list_dead_uploads(None, now.plus_secs(601), 10).await.expect("lists"), [intent]);
 }
@@ -235,4 +236,23 @@ async fn old_request_ids_are_forgotten_and_running_ones_kept() {
     let later = w.now().plus_secs(REQUEST_ID_SECS);
     assert_eq!(w.store.trim_request_ids(later).await.expect("trims"), 2);
     assert_eq!(w.store.list_dead_uploads(None, later, 10).await.expect("lists").len(), 1);
+}
+
+#[tokio::test]
+async fn upload_in_parts_is_noted_for_a_running_intent_only() {
+    let w = world();
+    let caller = operator("17", &[], &[]);
+    let upload = Upload { request_id: Some("r1".into()), ..Upload::to(Target::Library) };
+    let parts = |id: &str| MultipartId(id.to_owned());
+    let fenced = w.started(&caller, &upload).await;
+    let intent = w.started(&caller, &upload).await;
+    assert_eq!(w.store.find_multipart(intent).await.expect("finds"), None);
+    assert_eq!(reason(w.store.note_multipart(fenced, &parts("a")).await), Reason::Fenced);
+    w.store.note_multipart(intent, &parts("b")).await.expect("notes");
+    assert_eq!(w.store.find_multipart(intent).await.expect("finds"), Some(parts("b")));
+    assert_eq!(w.store.find_multipart(fenced).await.expect("finds"), None);
+    let event = Event::new(EventKind::UploadAbandoned, Actor::SYSTEM);
+    w.store.abort_upload(intent, event, w.now()).await.expect("aborts");
+    assert_eq!(w.store.find_multipart(intent).await.expect("finds"), None);
+    assert_eq!(reason(w.store.note_multipart(intent, &parts("c")).await), Reason::Fenced);
 }

@@ -1,0 +1,116 @@
+//! Uploads in parts: begun once, aborted by their id and by a look at what is open under their key.
+//!
+//! The look is for an upload whose id was lost: the answer that told it, or the process that was to write it down.
+//! object_store does not list them, so this one request is signed here. Not here: the parts (`publish.rs`).
+
+use std::{io, time::Duration};
+
+use bytes::Bytes;
+use http::Method;
+use object_store::{
+    aws::AmazonS3,
+    client::{HttpClient, HttpConnector as _, HttpRequestBody, ReqwestConnector},
+    multipart::MultipartStore as _,
+    path::Path,
+    signer::{SignedUrlOptions, Signer as _},
+};
+use serde::Deserialize;
+
+use super::{
+    S3Place, broken, failed, is_not_there,
+    place::{ASKING, within},
+};
+use crate::ports::{BlobError, MultipartId};
+
+/// How long the signature of a look holds.
+const SIGNED_FOR: Duration = Duration::from_secs(60);
+/// Looks under one key. There is one upload in parts, or one more for each answer that was lost.
+const LOOKS: usize = 10;
+/// A look that fails is taken again so often, after a pause.
+const RETRIES: u32 = 2;
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// The uploads in parts of a bucket.
+pub(super) struct Multiparts {
+    once: AmazonS3,
+    http: HttpClient,
+}
+
+/// What the store answers to a look.
+#[derive(Deserialize)]
+struct Listing {
+    #[serde(rename = "Upload", default)]
+    uploads: Vec<Open>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Open {
+    key: String,
+    upload_id: String,
+}
+
+impl Multiparts {
+    pub(super) fn new(place: &S3Place) -> Result<Self, BlobError> {
+        let http = ReqwestConnector::default().connect(&place.client_options()).map_err(failed)?;
+        Ok(Self { once: place.store_that_asks_once()?, http })
+    }
+
+    pub(super) async fn begin(&self, object: &Path) -> Result<MultipartId, BlobError> {
+        within(ASKING, self.once.create_multipart(object)).await?.map_err(failed).map(MultipartId)
+    }
+
+    /// Leaves none under this key.
+    pub(super) async fn abort_all(&self, object: &Path, known: Option<MultipartId>) -> Result<(), BlobError> {
+        if let Some(MultipartId(id)) = known {
+            self.abort(object, &id).await?;
+        }
+        for _ in 0..LOOKS {
+            let open = self.list(object).await?;
+            if open.is_empty() {
+                return Ok(());
+            }
+            for id in open {
+                self.abort(object, &id).await?;
+            }
+        }
+        Err(broken(io::ErrorKind::Other, "uploads in parts are still there after they were aborted"))
+    }
+
+    async fn abort(&self, object: &Path, id: &str) -> Result<(), BlobError> {
+        match within(ASKING, self.once.abort_multipart(object, &id.to_owned())).await? {
+            Err(error) if !is_not_there(&error) => Err(failed(error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    async fn list(&self, object: &Path) -> Result<Vec<String>, BlobError> {
+        let mut tried = 0;
+        loop {
+            let asked = tokio::time::timeout(ASKING, self.look(object)).await;
+            match asked.unwrap_or_else(|_| Err(broken(io::ErrorKind::TimedOut, "no list of uploads in parts"))) {
+                Err(_) if tried < RETRIES => {
+                    tried += 1;
+                    tokio::time::sleep(PAUSE).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn look(&self, object: &Path) -> Result<Vec<String>, BlobError> {
+        let asked = SignedUrlOptions::new().with_query([("prefix", object.as_ref()), ("uploads", "")]);
+        let url = self.once.signed_url_opts(Method::GET, &Path::default(), SIGNED_FOR, &asked).await.map_err(failed)?;
+        let request = http::Request::get(url.as_str()).body(HttpRequestBody::from(Bytes::new()));
+        let answer = self.http.execute(request.map_err(io::Error::other)?).await.map_err(io::Error::other)?;
+        let status = answer.status();
+        let body = answer.into_body().bytes().await.map_err(io::Error::other)?;
+        if !status.is_success() {
+            let text = String::from_utf8_lossy(&body[..body.len().min(500)]).into_owned();
+            return Err(io::Error::other(format!("uploads in parts are not listed: {status} {text}")).into());
+        }
+        let listing: Listing = quick_xml::de::from_reader(&body[..]).map_err(io::Error::other)?;
+        // The prefix is a whole key; one that only begins with it is none of ours.
+        Ok(listing.uploads.into_iter().filter(|open| open.key == object.as_ref()).map(|open| open.upload_id).collect())
+    }
+}

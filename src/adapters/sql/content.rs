@@ -1,0 +1,132 @@
+//! What is known of bytes: blobs that have them, the verdicts on them, quarantine.
+//!
+//! Not here: the commit that makes a file of them (`uploads.rs`), and where they lie (`adapters/blobs`).
+
+use diesel::{dsl::exists, prelude::*};
+use diesel_async::RunQueryDsl;
+
+use super::{
+    Conn, change_content, events,
+    rows::{self, BlobRow},
+    schema::blobs,
+};
+use crate::{
+    domain::{
+        Actor, Blob, BlobKey, BlobState, Event, EventKind, Sha256, Time, Verdict, VerdictKind, admission::Cleared,
+    },
+    ports::StoreError,
+};
+
+/// A scanner looked, and nothing was found.
+pub(super) const fn is_looked(verdict: &Verdict) -> bool {
+    matches!(verdict.kind, VerdictKind::Clean | VerdictKind::UnscannableAccepted)
+}
+
+/// The same bytes are in quarantine by a hit that is later than the beginning of this verdict's scan.
+pub(super) async fn was_hit_since(conn: &mut Conn, cleared: &Cleared, verdict: &Verdict) -> Result<bool, StoreError> {
+    let hit = blobs::table
+        .filter(blobs::sha256.eq(cleared.received.sha256.0.as_slice()))
+        .filter(blobs::size.eq(i64::try_from(cleared.received.size).unwrap_or(i64::MAX)))
+        .filter(blobs::state.eq(rows::blob_state_name(BlobState::Quarantined)))
+        .filter(blobs::scanned_at.gt(verdict.at.0));
+    Ok(diesel::select(exists(hit)).get_result(conn).await?)
+}
+
+pub(super) async fn new_blob(
+    conn: &mut Conn,
+    cleared: &Cleared,
+    key: BlobKey,
+    verdict: Verdict,
+    now: Time,
+) -> Result<Blob, StoreError> {
+    let (sha256, size) = (cleared.received.sha256, cleared.received.size);
+    let id = diesel::insert_into(blobs::table)
+        .values((
+            blobs::key.eq(key.0.as_slice()),
+            blobs::sha256.eq(sha256.0.as_slice()),
+            blobs::size.eq(i64::try_from(size).unwrap_or(i64::MAX)),
+            blobs::state.eq(rows::blob_state_name(BlobState::Active)),
+            blobs::verdict.eq(rows::verdict_name(verdict.kind)),
+            blobs::engine.eq(&verdict.engine),
+            blobs::signatures.eq(&verdict.signatures),
+            blobs::scanned_at.eq(verdict.at.0),
+            blobs::created_at.eq(now.0),
+        ))
+        .returning(blobs::id)
+        .get_result(conn)
+        .await?;
+    Ok(Blob { id, key, sha256, size, state: BlobState::Active, verdict })
+}
+
+/// The blob to be shared, if it is still ACTIVE, with the better of the two verdicts stored.
+pub(super) async fn shared_blob(conn: &mut Conn, id: i64, verdict: Verdict) -> Result<Option<Blob>, StoreError> {
+    let active = blobs::table
+        .filter(blobs::id.eq(id))
+        .filter(blobs::state.eq(rows::blob_state_name(BlobState::Active)))
+        .select(BlobRow::as_select());
+    let row: Option<BlobRow> = changing!(active).first(conn).await.optional()?;
+    let Some(row) = row else { return Ok(None) };
+    let mut blob = Blob::try_from(row)?;
+    let news = blob.verdict.kind == VerdictKind::NotScanned || blob.verdict.signatures != verdict.signatures;
+    if is_looked(&verdict) && news {
+        diesel::update(blobs::table.find(id))
+            .set((
+                blobs::verdict.eq(rows::verdict_name(verdict.kind)),
+                blobs::engine.eq(&verdict.engine),
+                blobs::signatures.eq(&verdict.signatures),
+                blobs::scanned_at.eq(verdict.at.0),
+            ))
+            .execute(conn)
+            .await?;
+        blob.verdict = verdict;
+    }
+    Ok(Some(blob))
+}
+
+pub(in super::super) async fn find_blob(
+    conn: &mut Conn,
+    sha256: Sha256,
+    size: u64,
+) -> Result<Option<Blob>, StoreError> {
+    let usable = blobs::state
+        .eq(rows::blob_state_name(BlobState::Active))
+        .and(blobs::verdict.eq(rows::verdict_name(VerdictKind::Clean)));
+    let row: Option<BlobRow> = blobs::table
+        .filter(blobs::sha256.eq(sha256.0.as_slice()))
+        .filter(blobs::size.eq(i64::try_from(size).unwrap_or(i64::MAX)))
+        .order((usable.desc(), blobs::scanned_at.desc(), blobs::id.desc()))
+        .select(BlobRow::as_select())
+        .first(conn)
+        .await
+        .optional()?;
+    row.map(Blob::try_from).transpose()
+}
+
+/// A commit of the same bytes is waited for and its blob hit, or it finds what was found.
+pub(super) async fn quarantine(
+    conn: &mut Conn,
+    sha256: Sha256,
+    verdict: Verdict,
+    signature: String,
+) -> Result<u64, StoreError> {
+    change_content(conn, &sha256).await?;
+    let active = blobs::table
+        .filter(blobs::sha256.eq(sha256.0.as_slice()))
+        .filter(blobs::state.eq(rows::blob_state_name(BlobState::Active)));
+    let hit = diesel::update(active)
+        .set((
+            blobs::state.eq(rows::blob_state_name(BlobState::Quarantined)),
+            blobs::verdict.eq(rows::verdict_name(verdict.kind)),
+            blobs::engine.eq(&verdict.engine),
+            blobs::signatures.eq(&verdict.signatures),
+            blobs::scanned_at.eq(verdict.at.0),
+            blobs::signature.eq(&signature),
+        ))
+        .execute(conn)
+        .await?;
+    for _ in 0..hit {
+        let event = Event::new(EventKind::BlobQuarantined, Actor::SYSTEM).detail(signature.clone());
+        events::write(conn, &event, verdict.at).await?;
+    }
+    Ok(hit as u64)
+}

@@ -1,0 +1,92 @@
+//! The bodies on PostgreSQL: what they run on there, and its words where the engines differ.
+//!
+//! The twin of `on_sqlite.rs`, in the same order. Not here: what the bodies do, and what runs them (`postgres/`).
+
+#![expect(clippy::duplicate_mod, reason = "each body is written once and compiled for both engines")]
+
+use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
+
+use self::statement::Statement;
+use super::{PostgresStore as SqlStore, rows, schema};
+use crate::{domain::Sha256, ports::StoreError};
+
+/// What the bodies run on.
+pub(super) type Conn = AsyncPgConnection;
+/// Its SQL.
+pub(super) type Backend = diesel::pg::Pg;
+
+/// A query whose rows this transaction may change, or whose change it forbids. It waits for whoever has them, then sees
+/// them as they are, and keeps them to the end. Not FOR UPDATE: no key ever changes, and foreign keys need not wait.
+macro_rules! changing {
+    ($query:expr) => {
+        $query.for_no_key_update()
+    };
+}
+
+/// A query whose rows must stay as they are until the transaction's end; many may hold the same one.
+macro_rules! holding {
+    ($query:expr) => {
+        $query.for_share()
+    };
+}
+
+/// Locks the rows of `table` that a statement selects, for a change, in the order in which it selects them.
+async fn lock(conn: &mut Conn, table: &str, mut rows: Statement) -> Result<(), StoreError> {
+    rows.sql(" FOR NO KEY UPDATE OF ").sql(table);
+    rows.query().execute(conn).await?;
+    Ok(())
+}
+
+/// Holds what is known of one content until the transaction's end, also of blobs that are not there yet; many may.
+async fn hold_content(conn: &mut Conn, sha256: &Sha256) -> Result<(), StoreError> {
+    content(conn, "SELECT pg_advisory_xact_lock_shared(", sha256).await
+}
+
+/// Keeps what is known of one content for a change, also of blobs that are not there yet: whoever holds it is waited for.
+async fn change_content(conn: &mut Conn, sha256: &Sha256) -> Result<(), StoreError> {
+    content(conn, "SELECT pg_advisory_xact_lock(", sha256).await
+}
+
+async fn content(conn: &mut Conn, lock: &str, sha256: &Sha256) -> Result<(), StoreError> {
+    let [a, b, c, d, e, f, g, h, ..] = sha256.0;
+    let mut locked = Statement::new(lock);
+    locked.int(i64::from_be_bytes([a, b, c, d, e, f, g, h])).sql(")");
+    locked.query().execute(conn).await?;
+    Ok(())
+}
+
+/// How the n-th bound value (from 1) is written.
+fn placeholder(n: usize) -> String {
+    format!("${n}")
+}
+
+/// Names the index that a table is read by: PostgreSQL finds it by its statistics.
+fn by_index(_name: &str) -> String {
+    String::new()
+}
+
+/// A text with its ASCII letters in lower case, all others as they are.
+fn lower(column: &str) -> String {
+    format!("lower({column} COLLATE \"C\")")
+}
+
+#[path = "chats.rs"]
+pub(super) mod chats;
+#[path = "content.rs"]
+pub(super) mod content;
+#[path = "events.rs"]
+pub(super) mod events;
+#[path = "files.rs"]
+pub(super) mod files;
+#[path = "listing.rs"]
+pub(super) mod listing;
+#[path = "pairing.rs"]
+mod pairing;
+#[path = "settings.rs"]
+pub(super) mod settings;
+#[path = "statement.rs"]
+mod statement;
+#[path = "store.rs"]
+mod store;
+#[path = "uploads.rs"]
+pub(super) mod uploads;

@@ -1,0 +1,81 @@
+//! The bodies on SQLite: what they run on there, and its words where the engines differ.
+//!
+//! The twin of `on_postgres.rs`, in the same order. Not here: what the bodies do, and the threads that run them
+//! (`sqlite.rs`).
+
+use diesel::SqliteConnection;
+use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
+
+use self::statement::Statement;
+use super::{SqliteStore as SqlStore, rows, schema, sqlite};
+use crate::{domain::Sha256, ports::StoreError};
+
+/// What the bodies run on.
+pub(super) type Conn = SyncConnectionWrapper<SqliteConnection, sqlite::Inline>;
+/// Its SQL.
+pub(super) type Backend = diesel::sqlite::Sqlite;
+
+/// A query whose rows this transaction may change, or whose change it forbids: here it is alone anyway.
+macro_rules! changing {
+    ($query:expr) => {
+        $query
+    };
+}
+
+/// A query whose rows must stay as they are until the transaction's end: here nobody else could change them.
+macro_rules! holding {
+    ($query:expr) => {
+        $query
+    };
+}
+
+/// Locks the rows of `table` that a statement selects, for a change: here nobody else could change them.
+async fn lock(_conn: &mut Conn, _table: &str, _rows: Statement) -> Result<(), StoreError> {
+    Ok(())
+}
+
+/// Holds what is known of one content until the transaction's end: here nobody else could change it.
+async fn hold_content(_conn: &mut Conn, _sha256: &Sha256) -> Result<(), StoreError> {
+    Ok(())
+}
+
+/// Keeps what is known of one content for a change: here nobody else could hold it.
+async fn change_content(_conn: &mut Conn, _sha256: &Sha256) -> Result<(), StoreError> {
+    Ok(())
+}
+
+/// How the n-th bound value (from 1) is written.
+fn placeholder(_n: usize) -> String {
+    "?".to_owned()
+}
+
+/// Names the index that a table is read by: SQLite has no statistics here to choose well with.
+fn by_index(name: &str) -> String {
+    format!(" INDEXED BY {name}")
+}
+
+/// A text with its ASCII letters in lower case, all others as they are.
+fn lower(column: &str) -> String {
+    format!("lower({column})")
+}
+
+#[path = "chats.rs"]
+pub(super) mod chats;
+#[path = "content.rs"]
+pub(super) mod content;
+#[path = "events.rs"]
+pub(super) mod events;
+#[path = "files.rs"]
+pub(super) mod files;
+#[path = "listing.rs"]
+pub(super) mod listing;
+#[path = "pairing.rs"]
+mod pairing;
+#[path = "settings.rs"]
+pub(super) mod settings;
+#[path = "statement.rs"]
+mod statement;
+#[path = "store.rs"]
+mod store;
+#[path = "uploads.rs"]
+pub(super) mod uploads;

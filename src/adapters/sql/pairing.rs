@@ -1,0 +1,44 @@
+//! The id that a database shares with its store of bytes: one row.
+//!
+//! Not here: when a pair fits (`server/blobs.rs`).
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::{Conn, rows, schema::store};
+use crate::{
+    domain::StoreId,
+    ports::{StoreClaim, StoreError},
+};
+
+/// The only row.
+const ROW: i64 = 1;
+
+pub(super) async fn find(conn: &mut Conn) -> Result<Option<StoreClaim>, StoreError> {
+    let columns = (store::store_id, store::place, store::confirmed);
+    let row: Option<(Vec<u8>, String, bool)> = store::table.find(ROW).select(columns).first(conn).await.optional()?;
+    row.map(|(id, place, confirmed)| {
+        Ok(StoreClaim { id: StoreId(rows::bytes("store", "store_id", ROW, &id)?), place, confirmed })
+    })
+    .transpose()
+}
+
+pub(super) async fn claim(conn: &mut Conn, id: StoreId, place: String) -> Result<StoreClaim, StoreError> {
+    diesel::insert_into(store::table)
+        .values((
+            store::id.eq(ROW),
+            store::store_id.eq(id.0.as_slice()),
+            store::place.eq(place),
+            store::confirmed.eq(false),
+        ))
+        .on_conflict_do_nothing()
+        .execute(conn)
+        .await?;
+    // Ours, or that of a node which was faster.
+    find(conn).await?.ok_or_else(|| StoreError::Refused("the row of the store's id was not written".to_owned()))
+}
+
+pub(super) async fn confirm(conn: &mut Conn) -> Result<(), StoreError> {
+    diesel::update(store::table.find(ROW)).set(store::confirmed.eq(true)).execute(conn).await?;
+    Ok(())
+}

@@ -1,0 +1,24 @@
+//! The id that a database shares with its store of bytes.
+//!
+//! Not here: which pairs fit (`server/blobs.rs`).
+
+use super::*;
+use crate::{domain::StoreId, ports::StoreClaim};
+
+#[tokio::test]
+async fn of_many_claims_the_first_counts_and_is_confirmed_once() {
+    let w = world();
+    assert_eq!(w.store.find_store_claim().await.expect("finds"), None);
+    let places: Vec<_> = (1..=8_u8).map(|n| (n, format!("s3://bucket-{n}"))).collect();
+    let claims = places.iter().map(|(n, place)| w.store.claim_store_id(StoreId([*n; 16]), place));
+    let claims: Vec<_> =
+        futures_util::future::join_all(claims).await.into_iter().map(|claim| claim.expect("claims")).collect();
+    let first = claims[0].clone();
+    assert_eq!(first.place, format!("s3://bucket-{}", first.id.0[0]));
+    assert!(!first.confirmed && claims.iter().all(|claim| *claim == first), "{claims:?}");
+    assert_eq!(w.store.find_store_claim().await.expect("finds"), Some(first.clone()));
+    w.store.confirm_store_id().await.expect("confirms");
+    let confirmed = StoreClaim { confirmed: true, ..first };
+    assert_eq!(w.store.find_store_claim().await.expect("finds"), Some(confirmed.clone()));
+    assert_eq!(w.store.claim_store_id(StoreId([9; 16]), "s3://late").await.expect("claims"), confirmed);
+}

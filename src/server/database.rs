@@ -1,0 +1,82 @@
+//! The database as configured, and the name under which this node is known there.
+//!
+//! Not here: the engines (`adapters/sql/`).
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    sync::Arc,
+};
+
+use super::ServeError;
+use crate::{
+    adapters::sql::{PostgresStore, SqliteStore},
+    config::{Config, DatabasePlace},
+    ports::{Ids, Store},
+};
+
+/// The database's file in the data folder.
+const FILE: &str = "lhfile.db";
+/// The file of this node's name in the data folder.
+const NAME: &str = "node";
+/// How a server is called that has its database for itself: whatever is begun there was begun by it.
+const ALONE: &str = "local";
+
+/// An open database.
+pub(super) enum Database {
+    Sqlite(SqliteStore),
+    Postgres(PostgresStore),
+}
+
+impl Database {
+    /// Opens what the configuration names; makes or migrates its tables.
+    pub(super) async fn open(config: &Config) -> Result<Self, ServeError> {
+        match config.database_url.place() {
+            DatabasePlace::DataFolder => {
+                let file = config.data_dir.join(FILE);
+                let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&file)).await;
+                Ok(Self::Sqlite(opened.map_err(|e| ServeError::Start(e.to_string()))??))
+            }
+            DatabasePlace::Postgres(url) => Ok(Self::Postgres(PostgresStore::open(url).await?)),
+        }
+    }
+
+    /// What the service asks.
+    pub(super) fn store(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Sqlite(store) => Arc::new(store.clone()),
+            Self::Postgres(store) => Arc::new(store.clone()),
+        }
+    }
+
+    /// An orderly end.
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Sqlite(store) => store.close().await,
+            Self::Postgres(store) => store.close().await,
+        }
+    }
+}
+
+/// The name of this node, by which it knows its own uploads after a restart. Among many it is random, made once and kept
+/// in the data folder: a data folder that is copied to another node must be copied without it. Blocking, short.
+pub(super) fn node_name(config: &Config, ids: &dyn Ids) -> io::Result<String> {
+    if config.database_url.place() == DatabasePlace::DataFolder {
+        return Ok(ALONE.to_owned());
+    }
+    let path = config.data_dir.join(NAME);
+    match fs::read_to_string(&path) {
+        Ok(name) if !name.trim().is_empty() => return Ok(name.trim().to_owned()),
+        // Empty: a start was killed while it wrote, and nothing was begun under it.
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let name = data_encoding::HEXLOWER.encode(&ids.random());
+    // Complete before it is used: an intent under a name that is lost is recovered by others, after its lease.
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    file.write_all(name.as_bytes())?;
+    file.sync_all()?;
+    Ok(name)
+}
