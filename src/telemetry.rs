@@ -123,7 +123,7 @@ pub const METRICS: &[Metric] = {
         row(VERDICTS, Counter, &[KIND], "Judgements of files by kind; reused: the same bytes were known to be clean."),
         row(SCANNER_UP, Gauge, &[], "1 if the scanner answers and every probe came back as it must, else 0."),
         row(DATABASE_SECONDS, Histogram, &[OP], "Seconds of a call of the database."),
-        row(DATABASE_GROUP, Histogram, &[], "Writes that shared one transaction, and so one fsync."),
+        row(DATABASE_GROUP, Histogram, &[], "SQLite alone: writes that shared one transaction, and so one fsync."),
         row(BLOB_SECONDS, Histogram, &[OP], "Seconds of a call of the store of bytes."),
         row(DOWNLOADS, Counter, &[OUTCOME], "Downloads asked for, by outcome: started, or the reason of the refusal."),
         row(DOWNLOADS_RUNNING, Gauge, &[], "Downloads under way."),
