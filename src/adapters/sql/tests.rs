@@ -24,6 +24,8 @@ use crate::{
 
 #[path = "../../../tests/it/harness/postgres.rs"]
 mod cluster;
+#[path = "../../../tests/it/harness/million.rs"]
+mod million;
 mod on_postgres;
 mod on_sqlite;
 mod proxy;

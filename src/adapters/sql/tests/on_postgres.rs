@@ -44,6 +44,8 @@ fn world() -> World {
 
 #[path = "chats.rs"]
 mod chats;
+#[path = "depth.rs"]
+mod depth;
 #[path = "engine_postgres.rs"]
 mod engine;
 #[path = "explain_postgres.rs"]

@@ -12,6 +12,8 @@ fn world() -> World {
 
 #[path = "chats.rs"]
 mod chats;
+#[path = "depth.rs"]
+mod depth;
 #[path = "engine.rs"]
 mod engine;
 #[path = "explain_sqlite.rs"]
