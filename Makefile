@@ -59,9 +59,12 @@ fmt: ## Format the Rust and proto files in place
 	cargo fmt
 	$(TOOLS)/buf format --write proto
 
-bench: ## Measure the budgets beside their goals, about a quarter of an hour
+bench: ## Measure the budgets beside their goals on each pair, about half an hour
 	@setup/install.sh test
-	cargo bench --locked --bench budgets -- $(ARGS)
+	@for pair in $(PAIRS); do \
+		echo "lhfile: the budgets on $$pair"; \
+		cargo bench --locked --bench budgets -- --pair $$pair $(ARGS); \
+	done
 
 soak: ## The long and large runs: tests marked #[ignore], in release
 	@setup/install.sh test
