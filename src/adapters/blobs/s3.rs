@@ -11,6 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -18,7 +19,7 @@ use object_store::{Error, ObjectStoreExt as _, aws::AmazonS3, path::Path};
 
 use self::{
     multiparts::Multiparts,
-    place::{ASKING, within},
+    place::{ASKING, LATENESS, within},
     publish::Memory,
 };
 use crate::{
@@ -171,6 +172,10 @@ impl BlobStore for S3Blobs {
         let object = self.0.object(key);
         self.0.multiparts.abort_all(&object, parts).await?;
         self.0.remove(&object).await
+    }
+
+    fn lateness(&self) -> Duration {
+        LATENESS
     }
 
     async fn size(&self, key: BlobKey) -> Result<Option<u64>, BlobError> {
