@@ -9,8 +9,8 @@ use async_trait::async_trait;
 
 use super::{Admit, Before, Begun, Commit, Committed, Dead, Intent, MultipartId, NewUpload};
 use crate::domain::{
-    Actor, Blob, Caller, Chat, ChatId, ChatStatus, Event, FileView, OperatorId, Person, Reason, Refusal, RequestId,
-    Settings, Sha256, StoreId, Time, Verdict,
+    Actor, Blob, BlobKey, Caller, Chat, ChatId, ChatStatus, Event, FileView, OperatorId, Person, Reason, Refusal,
+    RequestId, Settings, Sha256, StoreId, Time, Verdict,
     access::Deletion,
     listing::{FileQuery, FileRef, Page},
     name::DisplayName,
@@ -302,6 +302,8 @@ pub trait PairingStore: Send + Sync + 'static {
     async fn claim_store_id(&self, id: StoreId, place: &str) -> Result<StoreClaim, StoreError>;
     /// Notes that the store of bytes has the id.
     async fn confirm_store_id(&self) -> Result<(), StoreError>;
+    /// Keys that rows of blobs name, a few of the newest: where none of them is there, the bytes are elsewhere.
+    async fn list_newest_keys(&self) -> Result<Vec<BlobKey>, StoreError>;
 }
 
 /// Everything the database does.

@@ -15,7 +15,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use object_store::{Error, ObjectStoreExt as _, aws::AmazonS3, path::Path};
+use object_store::{Error, GetOptions, GetRange, ObjectStore as _, ObjectStoreExt as _, aws::AmazonS3, path::Path};
 
 use self::{
     multiparts::Multiparts,
@@ -91,11 +91,7 @@ impl Bucket {
 
     /// How many bytes the object has; `None` if it is not there.
     async fn size(&self, object: &Path) -> Result<Option<u64>, BlobError> {
-        match within(ASKING, self.store.head(object)).await? {
-            Ok(meta) => Ok(Some(meta.size)),
-            Err(error) if is_not_there(&error) => Ok(None),
-            Err(error) => Err(failed(error)),
-        }
+        size(&self.store, object).await
     }
 
     /// Removes the object; what is not there is fine.
@@ -118,6 +114,27 @@ impl S3Place {
     /// `Unavailable` if it does not answer us, or holds what is no id.
     pub async fn store_id(&self) -> Result<Option<StoreId>, BlobError> {
         read_store_id(&self.store()?, &named(&self.prefix, STORE_ID)).await
+    }
+
+    /// The bytes are there, for a look from outside.
+    pub(super) async fn holds(&self, key: BlobKey) -> Result<bool, BlobError> {
+        Ok(size(&self.store()?, &named(&self.prefix, &key.to_string())).await?.is_some())
+    }
+}
+
+/// How many bytes the object has; `None` if it is not there. The answer to a HEAD does not say whether it is the bucket
+/// that is not there: then it is asked once more in a way whose answer does.
+async fn size(store: &AmazonS3, object: &Path) -> Result<Option<u64>, BlobError> {
+    match within(ASKING, store.head(object)).await? {
+        Ok(meta) => return Ok(Some(meta.size)),
+        Err(error) if is_not_there(&error) => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let first = GetOptions { range: Some(GetRange::Bounded(0..1)), ..GetOptions::default() };
+    match within(ASKING, store.get_opts(object, first)).await? {
+        Ok(got) => Ok(Some(got.meta.size)),
+        Err(error) if is_not_there(&error) => Ok(None),
+        Err(error) => Err(failed(error)),
     }
 }
 

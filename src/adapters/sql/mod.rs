@@ -14,7 +14,10 @@ use std::{io, path::Path, sync::Arc};
 
 use diesel::result::{DatabaseErrorKind, Error};
 
-use crate::ports::{Stop, StoreError};
+use crate::{
+    domain::BlobKey,
+    ports::{Stop, StoreClaim, StoreError},
+};
 
 mod on_postgres;
 mod on_sqlite;
@@ -34,6 +37,12 @@ impl SqliteStore {
     /// Blocks for as long as a migration takes: call it before serving, or off the async threads.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         Ok(Self { engine: Arc::new(sqlite::Engine::open(path)?) })
+    }
+
+    /// What a database that is there says of its store of bytes: its claim, and keys that it names. Changes nothing.
+    /// Blocks.
+    pub fn look_pairing(path: &Path) -> Result<(Option<StoreClaim>, Vec<BlobKey>), StoreError> {
+        sqlite::look_pairing(path)
     }
 
     /// An orderly end: what was asked before is done and answered, what is asked later is `Unavailable`. Returns when
@@ -61,6 +70,11 @@ impl PostgresStore {
     /// Which server answers there, for people. Changes nothing.
     pub async fn look(url: &str) -> Result<String, StoreError> {
         postgres::look(url).await
+    }
+
+    /// What a database that is there says of its store of bytes: its claim, and keys that it names. Changes nothing.
+    pub async fn look_pairing(url: &str) -> Result<(Option<StoreClaim>, Vec<BlobKey>), StoreError> {
+        on_postgres::pairing::look(&mut postgres::Server::parse(url)?.connect().await?).await
     }
 
     /// An orderly end: what was asked before is done and answered, what is asked later is `Unavailable`.

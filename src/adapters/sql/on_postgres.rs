@@ -95,7 +95,7 @@ pub(super) mod files;
 #[path = "listing.rs"]
 pub(super) mod listing;
 #[path = "pairing.rs"]
-mod pairing;
+pub(super) mod pairing;
 #[path = "settings.rs"]
 pub(super) mod settings;
 #[path = "statement.rs"]

@@ -10,8 +10,8 @@ use futures_util::FutureExt;
 use super::{SqlStore, chats, content, events, files, listing, pairing, settings, uploads};
 use crate::{
     domain::{
-        Actor, Blob, Caller, Chat, ChatId, Event, FileView, Hit, Person, Refusal, RequestId, Settings, Sha256, StoreId,
-        Time, Verdict,
+        Actor, Blob, BlobKey, Caller, Chat, ChatId, Event, FileView, Hit, Person, Refusal, RequestId, Settings, Sha256,
+        StoreId, Time, Verdict,
         access::Deletion,
         listing::{FileQuery, FileRef, Page},
         settings::SettingValue,
@@ -231,6 +231,10 @@ impl PairingStore for SqlStore {
 
     async fn confirm_store_id(&self) -> Result<(), StoreError> {
         timed!(self.write, "confirm_store_id", |conn| pairing::confirm(conn))
+    }
+
+    async fn list_newest_keys(&self) -> Result<Vec<BlobKey>, StoreError> {
+        timed!(self.read, "list_newest_keys", |conn| pairing::newest_keys(conn))
     }
 }
 
