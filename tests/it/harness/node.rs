@@ -111,6 +111,7 @@ impl Node {
 
     /// What `lhfile doctor` says of it.
     pub fn doctor(&self) -> String {
+        self.write_config();
         let mut doctor = process::command(env!("CARGO_BIN_EXE_lhfile"));
         let output = doctor.arg("doctor").arg("--config").arg(self.folder.join("lhfile.toml")).output();
         String::from_utf8_lossy(&output.expect("it runs").stdout).into_owned()
