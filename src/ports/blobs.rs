@@ -101,7 +101,7 @@ pub trait BlobStore: Send + Sync + 'static {
     /// How many bytes lie there.
     async fn size(&self, key: BlobKey) -> Result<Option<u64>, BlobError>;
     /// Writes, reads and removes a few bytes: the store's own canary. Where each request costs money it reads only,
-    /// and writes now and then.
+    /// and writes now and then. The first one tries all that the service does there, and names what is not allowed.
     async fn probe(&self) -> Result<(), BlobError>;
     /// The id that it shares with its database, once it has one.
     async fn store_id(&self) -> Result<Option<StoreId>, BlobError>;

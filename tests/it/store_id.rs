@@ -4,7 +4,11 @@
 
 use std::fs;
 
-use crate::harness::{Bucket, Node, Operator, Setup, samples};
+use crate::harness::{
+    Bucket, Node, Operator, Setup,
+    faulty::{Fault, Faulty},
+    samples,
+};
 
 /// A node that has a file.
 async fn with_a_file(setup: Setup) -> (Node, String) {
@@ -158,4 +162,20 @@ async fn store_that_does_not_answer_at_the_start_is_told() {
     node.move_to(&bucket, nobody);
     let said = node.refuses_to_start().await;
     assert!(said.contains("the store of bytes"), "{said}");
+}
+
+#[tokio::test]
+async fn permission_that_is_missing_is_told_at_the_start_and_by_doctor() {
+    let (mut node, file) = with_a_file(Setup::on_s3()).await;
+    let own = node.bucket().expect("on S3").clone();
+    let way = Faulty::way_to(own.address());
+    node.move_to(&own, way.address());
+    way.plan("GET", "uploads=", usize::MAX, Fault::Answer(403, "AccessDenied"));
+    let (said, doctor) = (node.refuses_to_start().await, node.doctor());
+    for said in [said, doctor] {
+        assert!(said.contains("allow it s3:ListBucketMultipartUploads"), "{said}");
+    }
+    way.heal();
+    assert!(node.doctor().contains("OK    store"), "{}", node.doctor());
+    still_serves(&mut node, &file).await;
 }

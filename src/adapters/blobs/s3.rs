@@ -2,7 +2,7 @@
 //!
 //! Nothing is relied upon that such stores differ in: no conditional puts (keys are fresh, the database decides), no
 //! presigned reading (it would bypass the rules). Read next `s3/place.rs` (where it is, deadlines, retries), then
-//! `s3/publish.rs`, `s3/read.rs`, `s3/multiparts.rs`. Not here: the spool, which stays on the local disk (`spool.rs`).
+//! `s3/publish.rs`, `s3/read.rs`, `s3/multiparts.rs`, `s3/permissions.rs`. Not here: the spool, which stays on the local disk (`spool.rs`).
 
 use std::{
     io,
@@ -28,6 +28,7 @@ use crate::{
 };
 
 mod multiparts;
+mod permissions;
 mod place;
 mod publish;
 mod read;
@@ -49,7 +50,7 @@ pub struct S3Blobs(Arc<Bucket>);
 struct Bucket {
     store: Arc<AmazonS3>,
     multiparts: Multiparts,
-    prefix: String,
+    place: S3Place,
     spool: Arc<dyn Spool>,
     memory: Memory,
     /// Probes that passed.
@@ -58,7 +59,7 @@ struct Bucket {
 
 impl std::fmt::Debug for Bucket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bucket").field("store", &self.store).field("prefix", &self.prefix).finish_non_exhaustive()
+        f.debug_struct("Bucket").field("store", &self.store).field("place", &self.place).finish_non_exhaustive()
     }
 }
 
@@ -71,7 +72,7 @@ impl S3Blobs {
         Ok(Self(Arc::new(Bucket {
             store: Arc::new(place.store()?),
             multiparts: Multiparts::new(place)?,
-            prefix: place.prefix.clone(),
+            place: place.clone(),
             spool,
             memory: Memory::default(),
             probes: 0.into(),
@@ -82,7 +83,7 @@ impl S3Blobs {
 impl Bucket {
     /// The object of this name.
     fn path(&self, name: &str) -> Path {
-        named(&self.prefix, name)
+        named(&self.place.prefix, name)
     }
 
     fn object(&self, key: BlobKey) -> Path {
@@ -203,14 +204,14 @@ impl BlobStore for S3Blobs {
         if self.0.store_id().await?.is_none() {
             return Err(broken(io::ErrorKind::NotFound, "the object lhfile-store-id is gone from the store"));
         }
-        if !self.0.probes.load(Relaxed).is_multiple_of(WRITE_EVERY) {
-            self.0.probes.fetch_add(1, Relaxed);
-            return Ok(());
+        let probes = self.0.probes.load(Relaxed);
+        if probes == 0 {
+            permissions::check(&self.0.place, &self.0.store, &self.0.multiparts).await?;
+        } else if probes.is_multiple_of(WRITE_EVERY) {
+            let object = self.0.path(PROBE);
+            within(ASKING, self.0.store.put(&object, "lhfile".into())).await?.map_err(failed)?;
+            self.0.remove(&object).await?;
         }
-        // Nodes probe at once, under one name, so that a killed one leaves nothing that another does not remove.
-        let object = self.0.path(PROBE);
-        within(ASKING, self.0.store.put(&object, "lhfile".into())).await?.map_err(failed)?;
-        self.0.remove(&object).await?;
         self.0.probes.fetch_add(1, Relaxed);
         Ok(())
     }

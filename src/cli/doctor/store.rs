@@ -28,9 +28,17 @@ async fn ask_store(config: &Config) -> Finding {
         Err(error) => return Finding::fail(CHECK, error.to_string(), NEXT),
     };
     let shown = format!("{} at {}", config.blob_url, place.endpoint.as_deref().unwrap_or("AWS"));
-    match place.store_id().await {
-        Ok(Some(id)) => Finding::ok(CHECK, format!("{shown} answers, its id is {id}")),
-        Ok(None) => Finding::ok(CHECK, format!("{shown} answers; the first `lhfile serve` gives it its id")),
+    // The id first: a place that holds something else is not written to.
+    let id = match place.store_id().await {
+        Ok(id) => place.check().await.map(|()| id),
+        Err(error) => Err(error),
+    };
+    match id {
+        Ok(Some(id)) => Finding::ok(CHECK, format!("{shown} answers and allows what is needed, its id is {id}")),
+        Ok(None) => Finding::ok(
+            CHECK,
+            format!("{shown} answers and allows what is needed; the first `lhfile serve` gives it its id"),
+        ),
         Err(error) => Finding::fail(CHECK, format!("{shown}: {error}"), NEXT),
     }
 }
