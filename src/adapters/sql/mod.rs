@@ -61,14 +61,23 @@ pub struct PostgresStore {
     engine: Arc<postgres::Engine>,
 }
 
+/// What a look at a PostgreSQL server shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looked {
+    /// The server and the database.
+    pub told: String,
+    /// Standbys that no commit waits for: one that takes over lacks the last of what was acknowledged.
+    pub lossy_standbys: u64,
+}
+
 impl PostgresStore {
     /// Connects, migrates if need be. Refuses a server that is too old, or whose commits would not be durable.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         Ok(Self { engine: Arc::new(postgres::Engine::open(url).await?) })
     }
 
-    /// Which server answers there, for people. Changes nothing.
-    pub async fn look(url: &str) -> Result<String, StoreError> {
+    /// Which server answers there, for people, and what it would lose. Changes nothing.
+    pub async fn look(url: &str) -> Result<Looked, StoreError> {
         postgres::look(url).await
     }
 

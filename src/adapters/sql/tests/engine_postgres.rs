@@ -293,8 +293,29 @@ async fn a_server_that_is_not_there_or_not_durable_is_refused_without_its_passwo
     }
     let away = PostgresStore::open("postgres://someone:s3cr3t@db.example/x").await.err().expect("in the open");
     assert!(matches!(&away, StoreError::Refused(text) if text.contains("sslmode=verify-full")), "{away}");
-    let told = PostgresStore::look(&cluster().url(&database)).await.expect("looks");
-    assert!(told.starts_with("PostgreSQL 1") && told.contains(&database), "{told}");
+    let looked = PostgresStore::look(&cluster().url(&database)).await.expect("looks");
+    assert!(looked.told.starts_with("PostgreSQL 1") && looked.told.contains(&database), "{looked:?}");
+}
+
+#[tokio::test]
+async fn a_standby_that_no_commit_waits_for_is_told() {
+    let url = cluster().url(&database());
+    assert_eq!(PostgresStore::look(&url).await.expect("looks").lossy_standbys, 0);
+    // It follows the server's log as a standby does, which is all that the server knows of one.
+    let folder = tempfile::tempdir().expect("a folder");
+    let follow = format!(
+        "exec $(ls -d /usr/lib/postgresql/*/bin | tail -n 1)/pg_receivewal --no-loop -U {} -h 127.0.0.1 -p {} -D {}",
+        super::super::cluster::USER,
+        cluster().port,
+        folder.path().display()
+    );
+    let mut follower = std::process::Command::new("sh").args(["-c", &follow]).spawn().expect("it is installed");
+    let until = Instant::now() + Duration::from_secs(20);
+    while PostgresStore::look(&url).await.expect("looks").lossy_standbys == 0 {
+        assert!(Instant::now() < until, "it follows: {:?}", follower.try_wait());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    follower.kill().and_then(|()| follower.wait()).expect("it ends");
 }
 
 #[tokio::test]
