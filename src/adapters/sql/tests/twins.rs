@@ -62,7 +62,7 @@ const QUESTIONS: [(&str, &str); 7] = [
          WHERE i.origin = 'u'",
         "SELECT 'unique ' || conrelid::regclass || ' (' || (SELECT string_agg(attname, ',' ORDER BY k) FROM \
          unnest(conkey) WITH ORDINALITY u(n, k) JOIN pg_attribute ON attrelid = conrelid AND attnum = n) || ')' \
-         FROM pg_constraint WHERE contype = 'u'",
+         FROM pg_constraint WHERE contype = 'u' AND connamespace = 'public'::regnamespace",
     ),
     // Indexes: unique or not, their columns in order, and of which rows.
     (
