@@ -198,7 +198,7 @@ rule!(the_first_probe_names_each_permission_that_is_missing, |b| {
         ("POST", "lhfile-probe?uploads", "s3:PutObject"),
         ("DELETE", "uploadId=", "s3:AbortMultipartUpload"),
         ("GET", "uploads=", "s3:ListBucketMultipartUploads"),
-        ("DELETE", "lhfile-probe", "s3:DeleteObject"),
+        ("DELETE", "lhfile-probe HTTP", "s3:DeleteObject"),
     ] {
         let hits = b.way.hits();
         b.way.plan(method, part, ALWAYS, Fault::Answer(403, "AccessDenied"));

@@ -59,7 +59,10 @@ pub(super) async fn check(place: &S3Place, store: &AmazonS3, multiparts: &Multip
 
 /// The failure, with what to do where it is a permission that is missing.
 fn told(place: &S3Place, permission: &str, what: &str, error: BlobError) -> BlobError {
-    let text = error.to_string();
+    let text = match &error {
+        BlobError::Unavailable(cause) => cause.to_string(),
+        BlobError::Missing(_) | BlobError::NoSpace(_) => error.to_string(),
+    };
     // The words of the protocol, and those of the library.
     let denied = ["AccessDenied", "403", "Forbidden", "lacked the necessary privileges"];
     if !denied.iter().any(|word| text.contains(word)) {
