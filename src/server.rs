@@ -19,6 +19,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
+use tower::Layer as _;
 
 use crate::{
     adapters::{
@@ -47,6 +48,7 @@ mod connections;
 mod database;
 mod handshakes;
 mod listener;
+mod serving;
 pub mod tls;
 
 use antivirus::Antivirus;
@@ -95,9 +97,6 @@ pub enum ServeError {
     /// What an earlier life left could not be recovered.
     #[error("recovery: {0}")]
     Recovery(#[from] app::Error),
-    /// The transport ended.
-    #[error("serving ended: {0}")]
-    Transport(#[from] tonic::transport::Error),
 }
 
 /// A node that serves.
@@ -113,7 +112,7 @@ pub struct Node {
     _lock: File,
     health: (HealthReporter, Arc<MethodTable>),
     stop: oneshot::Sender<()>,
-    serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    serving: JoinHandle<()>,
     /// Cancelled once nothing is served any more, for whatever reason.
     ended: CancellationToken,
     /// Cancelled, it ends every connection.
@@ -201,6 +200,7 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     let node = database::node_name(config, &*ids).map_err(|e| bad_data(&e))?;
     let blobs = blobs::choose(config, Arc::clone(&spool), disk)?;
     blobs::pair(&*store, &*blobs, &blobs::told_place(config)?, &*ids).await?;
+    blobs.probe().await.map_err(|e| ServeError::Blobs(e.to_string()))?;
 
     let settings = store.load_settings().await?.settings;
     let antivirus = antivirus::open(config, settings.max_file_bytes.unsigned_abs()).await?;
@@ -237,24 +237,24 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     // have them too; then the caller's own deadline, over all the work; then the gate, so that nothing behind it is
     // reached without a right; then the services.
     let (stop, stopped) = oneshot::channel::<()>();
-    let router = transport(config)
-        .layer(RequestIdLayer::new(ids, Arc::clone(&table)))
-        .layer(DeadlineLayer)
-        .layer(access)
-        .add_routes(services);
+    let ided = RequestIdLayer::new(Arc::clone(&ids), Arc::clone(&table));
+    let service = ided.layer(DeadlineLayer.layer(access.layer(services.prepare())));
     let (ended, cut) = (CancellationToken::new(), CancellationToken::new());
     let (most, reread) = (config.limits.connections, Arc::new(Notify::new()));
     let handshakes = tls.as_ref().map(|tls| Handshakes::new(tls.subscribe(), most));
-    let incoming = Incoming { listener, handshakes, most, lifetime: lifetime(config), cut: cut.clone() }.connections();
+    let age = Duration::from_secs(config.grpc.connection_age_seconds);
+    let grace = Duration::from_secs(config.grpc.connection_age_grace_seconds);
+    let incoming = Incoming { listener, handshakes, most, age, grace, ids, cut: cut.clone() }.connections();
     if let Some(tls) = tls {
         let reread = Arc::clone(&reread);
         app.spawn_until_stop(|_| tls.follow(reread, clock));
     }
     let serves = ended.clone().drop_guard();
+    let transport = transport(config);
     let serving = app.tasks().spawn(async move {
         let _serves = serves;
         // A dropped sender ends the server too.
-        router.serve_with_incoming_shutdown(incoming, async { drop(stopped.await) }).await
+        serving::serve(transport, service, incoming, async { drop(stopped.await) }).await;
     });
     Ok(Node {
         address,
@@ -304,7 +304,7 @@ fn key_set(config: &Config, secret: &[u8]) -> Result<KeySet, ServeError> {
     KeySet::new(keys, Duration::from_secs(config.max_token_ttl_seconds)).map_err(|e| bad(&e))
 }
 
-/// The listener's HTTP/2 with its limits, which bind before any layer.
+/// HTTP/2 with its limits, which bind before any layer. The age of a connection is its own (`serving.rs`).
 fn transport(config: &Config) -> Server {
     let grpc = &config.grpc;
     Server::builder()
@@ -315,13 +315,6 @@ fn transport(config: &Config) -> Server {
         .http2_max_header_list_size(grpc.max_header_list_bytes)
         .http2_keepalive_interval(Some(Duration::from_secs(grpc.keepalive_seconds)))
         .http2_keepalive_timeout(Some(Duration::from_secs(grpc.keepalive_timeout_seconds)))
-        // Not with its grace: with both set, tonic 0.14 skips the GOAWAY and cuts running calls at the end of the second.
-        .max_connection_age(Duration::from_secs(grpc.connection_age_seconds))
-}
-
-/// After which a connection is closed whatever is going on.
-fn lifetime(config: &Config) -> Duration {
-    Duration::from_secs(config.grpc.connection_age_seconds + config.grpc.connection_age_grace_seconds)
 }
 
 impl Node {
@@ -347,7 +340,7 @@ impl Node {
     /// Takes no new calls, lets running ones finish for the grace, then ends scanner and database.
     ///
     /// # Errors
-    /// The transport's own, if it ended by itself.
+    /// What served panicked.
     pub async fn stop(self) -> Result<(), ServeError> {
         let Self { app, database, antivirus, health: (reporter, table), stop, mut serving, cut, grace, .. } = self;
         rpc::health::retire(&reporter, &table).await;
@@ -363,9 +356,8 @@ impl Node {
         antivirus.stop().await;
         database.close().await;
         match ended {
-            Ok(Ok(result)) => Ok(result?),
             Ok(Err(panicked)) => Err(ServeError::Start(panicked.to_string())),
-            Err(_) => Ok(()),
+            Ok(Ok(())) | Err(_) => Ok(()),
         }
     }
 }

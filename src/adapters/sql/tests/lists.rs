@@ -141,7 +141,7 @@ async fn a_total_is_exact_up_to_the_most_rows_examined_and_then_a_lower_bound() 
 async fn deleted_and_quarantined_files_are_in_no_list_and_no_total() {
     let w = world();
     let views = nine(&w).await;
-    w.store.quarantine(sha(2), verdict(VerdictKind::Infected, "1"), "Eicar").await.expect("quarantines");
+    w.store.quarantine(sha(2), verdict(VerdictKind::Infected, "1"), "Eicar", None).await.expect("quarantines");
     let by = FileRef::Id(views[2].file.id);
     w.store.delete_file(by, &service(&["*"]), &Settings::default(), w.now()).await.expect("deletes");
     let filter = FileFilter { chats: vec!["a".parse().expect("valid")], ..FileFilter::default() };
