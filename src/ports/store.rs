@@ -7,7 +7,7 @@ use std::{io, sync::Arc};
 
 use async_trait::async_trait;
 
-use super::MultipartId;
+use super::{KeyStore, MultipartId};
 use crate::domain::{
     Actor, Blob, BlobKey, Caller, Chat, ChatId, ChatStatus, CodeHash, Event, FileId, FileView, OperatorId, Person,
     Reason, Refusal, RequestId, Settings, Sha256, StoreId, Time, Verdict,
@@ -389,7 +389,7 @@ pub trait PairingStore: Send + Sync + 'static {
 
 /// Everything the database does.
 #[async_trait]
-pub trait Store: UploadStore + FileStore + ChatStore + SettingsStore + PairingStore {
+pub trait Store: UploadStore + FileStore + ChatStore + SettingsStore + PairingStore + KeyStore {
     /// A cheap round trip that also writes nothing.
     async fn ping(&self) -> Result<(), StoreError>;
 }

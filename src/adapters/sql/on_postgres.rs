@@ -7,7 +7,7 @@
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
 
 use self::statement::Statement;
-use super::{PostgresStore as SqlStore, rows, schema};
+use super::{PostgresStore as SqlStore, key_row, rows, schema};
 use crate::{domain::Sha256, ports::StoreError};
 
 /// What the bodies run on.
@@ -55,6 +55,12 @@ async fn content(conn: &mut Conn, lock: &str, sha256: &Sha256) -> Result<(), Sto
     Ok(())
 }
 
+/// Tells every node, when this transaction commits, that settings or keys changed (`postgres/listen.rs` hears it).
+async fn announce(conn: &mut Conn) -> Result<(), StoreError> {
+    diesel::sql_query(super::postgres::ANNOUNCE).execute(conn).await?;
+    Ok(())
+}
+
 /// How the n-th bound value (from 1) is written.
 fn placeholder(n: usize) -> String {
     format!("${n}")
@@ -78,6 +84,8 @@ pub(super) mod content;
 pub(super) mod events;
 #[path = "files.rs"]
 pub(super) mod files;
+#[path = "keys.rs"]
+pub(super) mod keys;
 #[path = "listing.rs"]
 pub(super) mod listing;
 #[path = "pairing.rs"]

@@ -7,19 +7,20 @@ use std::time::Instant;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 
-use super::{SqlStore, chats, content, events, files, listing, pairing, settings, uploads};
+use super::{SqlStore, chats, content, events, files, keys, listing, pairing, settings, uploads};
 use crate::{
     domain::{
-        Actor, Blob, Caller, Chat, ChatId, Event, FileView, Person, Refusal, RequestId, Settings, Sha256, StoreId,
-        Time, Verdict,
+        Actor, Blob, Caller, Chat, ChatId, Event, FileView, KeyId, Person, Refusal, RequestId, Settings, Sha256,
+        StoreId, Time, Verdict,
         access::Deletion,
+        key::{Key, Reach},
         listing::{FileQuery, FileRef, Page},
         settings::SettingValue,
     },
     ports::{
         Admit, AttachTo, Before, Begun, ChatDeleted, ChatQuery, ChatStore, ChatTold, Commit, Committed, FileChange,
-        FileStore, Intent, MultipartId, NewUpload, PairingStore, SettingsStore, Stop, Store, StoreClaim, StoreError,
-        StoredSettings, UploadStore,
+        FileStore, Intent, KeyQuery, KeyStore, LiveKeys, MultipartId, NewUpload, PairingStore, SettingsStore, Stop,
+        Store, StoreClaim, StoreError, StoredSettings, UploadStore,
     },
     telemetry::names,
 };
@@ -221,6 +222,29 @@ impl PairingStore for SqlStore {
 
     async fn confirm_store_id(&self) -> Result<(), StoreError> {
         timed!(self.write, "confirm_store_id", |conn| pairing::confirm(conn))
+    }
+}
+
+#[async_trait]
+impl KeyStore for SqlStore {
+    async fn create_key(&self, key: Key, hash: Sha256) -> Result<(), Stop> {
+        timed!(self.write, "create_key", |conn| keys::create(conn, key, hash))
+    }
+
+    async fn list_keys(&self, query: KeyQuery) -> Result<Vec<(i64, Key)>, StoreError> {
+        timed!(self.read, "list_keys", |conn| keys::list(conn, query))
+    }
+
+    async fn retire_key(&self, id: KeyId, reach: Reach, actor: Actor, now: Time) -> Result<Key, Stop> {
+        timed!(self.write, "retire_key", |conn| keys::retire(conn, id, reach, actor, now))
+    }
+
+    async fn load_keys(&self, now: Time) -> Result<LiveKeys, StoreError> {
+        timed!(self.read, "load_keys", |conn| keys::load(conn, now))
+    }
+
+    async fn keys_version(&self) -> Result<i64, StoreError> {
+        timed!(self.read, "keys_version", |conn| keys::version(conn))
     }
 }
 

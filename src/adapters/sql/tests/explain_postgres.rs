@@ -9,7 +9,7 @@ use super::{bodies::Conn, *};
 use crate::ports::StoreError;
 
 /// Tables of a handful of rows: walking them is no walk.
-const SMALL: &[&str] = &["settings", "settings_version"];
+const SMALL: &[&str] = &["settings", "settings_version", "access_keys_version"];
 
 /// A store whose server logs the plan of each statement.
 pub(super) struct Explained {
