@@ -21,6 +21,17 @@ pub fn reach(point: &str) {
     }
 }
 
+/// How often a node asks for what others changed: as often as it does, or as seldom as a test wants (in seconds), so that
+/// what it heard is told from what it asked for.
+pub fn poll_every(every: std::time::Duration) -> std::time::Duration {
+    #[cfg(feature = "fault-points")]
+    #[expect(clippy::disallowed_methods, reason = "a test's own switch, compiled out of every release")]
+    if let Some(seconds) = std::env::var("LHFILE_FAULT_POLL").ok().and_then(|text| text.parse().ok()) {
+        return std::time::Duration::from_secs(seconds);
+    }
+    every
+}
+
 /// Names a point of the protocol of an upload, a delete or a maintenance run.
 #[macro_export]
 macro_rules! fault_point {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Notify, oneshot, watch},
+    sync::{oneshot, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -26,18 +26,18 @@ use crate::{
         blobs::{SpoolLimits, open as open_disk},
         content::Inspector,
     },
-    app::{self, App, Limits, Parts, ScannerState, Secrets},
-    config::{Algorithm, Config, KeyMaterial, Listen},
+    app::{self, App, Limits, Parts, ScannerState},
+    config::{Config, Listen, Origin},
     ports::{Clock, Ids, Spool, StoreError, SystemClock, SystemIds},
     rpc::{
         self,
         access::{AccessLayer, Credentials},
-        credential::{KeyAlgorithm, KeyConfig, KeySet},
         deadline::DeadlineLayer,
         methods::MethodTable,
+        minting::Minting,
         request_id::RequestIdLayer,
     },
-    secret, telemetry,
+    telemetry,
 };
 
 mod antivirus;
@@ -47,6 +47,7 @@ pub mod certified;
 mod connections;
 mod database;
 mod handshakes;
+mod keys;
 mod listener;
 mod serving;
 pub mod tls;
@@ -55,6 +56,7 @@ use antivirus::Antivirus;
 use connections::Incoming;
 use database::Database;
 use handshakes::Handshakes;
+use keys::Keys;
 use listener::Listener;
 use tls::Tls;
 
@@ -76,7 +78,7 @@ pub enum ServeError {
     /// The data folder cannot be used.
     #[error("the data folder {0} cannot be used: {1}")]
     Data(PathBuf, String),
-    /// A key of the configuration.
+    /// A key of the configuration, or the secret.
     #[error("keys: {0}")]
     Keys(String),
     /// The scanner's address or folders.
@@ -103,8 +105,8 @@ pub enum ServeError {
 pub struct Node {
     /// Where.
     pub address: Listen,
-    /// Notified, it reads its certificates again.
-    reread: Arc<Notify>,
+    /// Told, it reads its certificates and keys again.
+    reread: watch::Sender<()>,
     app: Arc<App>,
     database: Database,
     antivirus: Antivirus,
@@ -120,11 +122,11 @@ pub struct Node {
     grace: Duration,
 }
 
-/// Serves until SIGTERM or SIGINT; prints one line when it is ready. On SIGHUP it reads its certificates again.
+/// Serves until SIGTERM or SIGINT; prints one line when it is ready. On SIGHUP it reads its certificates and keys again.
 ///
 /// # Errors
 /// See [`ServeError`]; each says what to do.
-pub async fn serve(config: Config) -> Result<(), ServeError> {
+pub async fn serve(config: Config, origin: Origin) -> Result<(), ServeError> {
     connections::raise_descriptors(config.limits.connections);
     if let Some(listen) = config.metrics_listen {
         telemetry::start_metrics(listen).map_err(|e| ServeError::Start(e.to_string()))?;
@@ -134,14 +136,14 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let mut hangup = signal(tokio::signal::unix::SignalKind::hangup())?;
     // It may wait for another node's migration, or for a store that does not answer.
     let node = tokio::select! {
-        node = start(&config, Arc::new(SystemClock), Arc::new(SystemIds)) => node?,
+        node = start(&config, origin, Arc::new(SystemClock), Arc::new(SystemIds)) => node?,
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
-    let reread = Arc::clone(&node.reread);
+    let reread = node.reread.clone();
     node.app.spawn_until_stop(|_| async move {
         while hangup.recv().await.is_some() {
-            reread.notify_one();
+            reread.send_replace(());
         }
     });
     let scanner = tokio::select! {
@@ -165,21 +167,31 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     node.stop().await
 }
 
+/// Waits until somebody asks for the files to be read again. A node that is gone asks no more.
+async fn reread(hangup: &mut watch::Receiver<()>) {
+    if hangup.changed().await.is_err() {
+        std::future::pending().await
+    }
+}
+
 fn signal(kind: tokio::signal::unix::SignalKind) -> Result<tokio::signal::unix::Signal, ServeError> {
     tokio::signal::unix::signal(kind).map_err(|e| ServeError::Start(e.to_string()))
 }
 
-/// Makes a node of its parts and lets it serve.
+/// Makes a node of its parts and lets it serve. From `origin` it reads its keys again.
 ///
 /// # Errors
 /// See [`ServeError`].
-pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Result<Node, ServeError> {
+pub async fn start(
+    config: &Config,
+    origin: Origin,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+) -> Result<Node, ServeError> {
     let data = &config.data_dir;
     let bad_data = |e: &dyn std::fmt::Display| ServeError::Data(data.clone(), e.to_string());
     let lock = lock(data).map_err(|e| bad_data(&e))?;
-    let secret = secret::obtain(config.shared_secret(), data).map_err(|e| bad_data(&e))?;
-    let keys = key_set(config, &secret)?;
-    let secrets = Secrets::new(&[secret]).ok_or_else(|| bad_data(&"the secret has less than 32 bytes"))?;
+    let keys = Keys::load(config, origin).map_err(ServeError::Keys)?;
     let table = Arc::new(MethodTable::read().map_err(|e| ServeError::Start(e.to_string()))?);
 
     let certified = certified::callers(&config.tls).map_err(ServeError::Tls)?;
@@ -206,13 +218,14 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     let antivirus = antivirus::open(config, settings.max_file_bytes.unsigned_abs()).await?;
     let app = App::start(Parts {
         store,
+        changes: Database::changes(config)?,
         spool,
         blobs,
         scanners: antivirus.scanners(),
         inspector: Arc::new(Inspector),
         clock: Arc::clone(&clock),
         ids: Arc::clone(&ids),
-        secrets,
+        secrets: keys.secrets(),
         node,
         accept_test_signatures: config.is_loopback() || config.scanner.accept_test_signatures,
         limits: Limits {
@@ -223,13 +236,14 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     })
     .await?;
 
-    // The sender is kept by nobody yet: keys are read once. Reloading them only has to send.
-    let (_, keys) = watch::channel(Arc::new(keys));
-    let believed = Credentials { keys, certified, clock: Arc::clone(&clock) };
+    let opaque = Arc::clone(app.key_ring());
+    let minting = Minting { keys: keys.subscribe(), clock: Arc::clone(&clock) };
+    let believed = Credentials { keys: keys.subscribe(), opaque, certified, clock: Arc::clone(&clock) };
     let access = AccessLayer::new(&table, config.is_reflection_public(), believed, app.tasks().clone())
         .map_err(|e| ServeError::Start(e.to_string()))?;
     let reporter = HealthReporter::new();
-    let services = rpc::routes::routes(&app, reporter.clone()).map_err(|e| ServeError::Start(e.to_string()))?;
+    let services =
+        rpc::routes::routes(&app, reporter.clone(), minting).map_err(|e| ServeError::Start(e.to_string()))?;
     let (telling, names) = (reporter.clone(), Arc::clone(&table));
     app.spawn_until_stop(|app| async move { rpc::health::follow(app.health(), telling, &names).await });
 
@@ -240,14 +254,16 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     let ided = RequestIdLayer::new(Arc::clone(&ids), Arc::clone(&table));
     let service = ided.layer(DeadlineLayer.layer(access.layer(services.prepare())));
     let (ended, cut) = (CancellationToken::new(), CancellationToken::new());
-    let (most, reread) = (config.limits.connections, Arc::new(Notify::new()));
+    let (most, reread) = (config.limits.connections, watch::Sender::new(()));
     let handshakes = tls.as_ref().map(|tls| Handshakes::new(tls.subscribe(), most));
     let age = Duration::from_secs(config.grpc.connection_age_seconds);
     let grace = Duration::from_secs(config.grpc.connection_age_grace_seconds);
     let incoming = Incoming { listener, handshakes, most, age, grace, ids, cut: cut.clone() }.connections();
+    let hangup = reread.subscribe();
+    app.spawn_until_stop(|_| keys.follow(hangup));
     if let Some(tls) = tls {
-        let reread = Arc::clone(&reread);
-        app.spawn_until_stop(|_| tls.follow(reread, clock));
+        let hangup = reread.subscribe();
+        app.spawn_until_stop(|_| tls.follow(hangup, clock));
     }
     let serves = ended.clone().drop_guard();
     let transport = transport(config);
@@ -282,26 +298,6 @@ fn lock(data: &Path) -> Result<File, String> {
         Err(TryLockError::WouldBlock) => Err("another lhfile serves it: stop that one first".to_owned()),
         Err(TryLockError::Error(e)) => Err(e.to_string()),
     }
-}
-
-/// The keys whose tokens are believed: those configured, else the secret of this server or of all nodes.
-fn key_set(config: &Config, secret: &[u8]) -> Result<KeySet, ServeError> {
-    let bad = |e: &dyn std::fmt::Display| ServeError::Keys(e.to_string());
-    let mut keys = Vec::new();
-    for key in &config.keys {
-        let algorithm = match key.algorithm {
-            Algorithm::Hs256 => KeyAlgorithm::HS256,
-            Algorithm::Es256 => KeyAlgorithm::ES256,
-            Algorithm::Rs256 => KeyAlgorithm::RS256,
-            Algorithm::EdDsa => KeyAlgorithm::EdDSA,
-        };
-        let (KeyMaterial::Secret(bytes) | KeyMaterial::PublicPem(bytes)) = key.read().map_err(|e| bad(&e))?;
-        keys.push(KeyConfig { kid: Some(key.kid.clone()), algorithm, key: bytes });
-    }
-    if keys.is_empty() {
-        keys.push(KeyConfig { kid: None, algorithm: KeyAlgorithm::HS256, key: secret.to_vec() });
-    }
-    KeySet::new(keys, Duration::from_secs(config.max_token_ttl_seconds)).map_err(|e| bad(&e))
 }
 
 /// HTTP/2 with its limits, which bind before any layer. The age of a connection is its own (`serving.rs`).

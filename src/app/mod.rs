@@ -1,4 +1,4 @@
-//! Carries things from one decision of `domain/` to the next: uploads, downloads, lists, chats, settings, scanning.
+//! Carries things from one decision of `domain/` to the next: uploads, downloads, lists, chats, settings, keys, scanning.
 //!
 //! Not here: gRPC (`rpc/`), SQL, files and sockets (`adapters/`, behind `ports/`). Start with [`upload`], whose steps
 //! have the names of the upload's way.
@@ -9,10 +9,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use gate::Most;
 
-use crate::ports::{BlobStore, Clock, ContentInspector, Ids, Scanner, Spool, Store};
+use crate::ports::{BlobStore, Changes, Clock, ContentInspector, Ids, Scanner, Spool, Store};
 use crate::telemetry::names;
 
 mod antivirus_test;
+mod changes;
 mod chats;
 mod download;
 mod draft;
@@ -20,6 +21,7 @@ mod error;
 mod fences;
 mod gate;
 mod health;
+mod keys;
 mod library;
 mod outlive;
 mod publish;
@@ -36,9 +38,10 @@ pub use chats::ChatPage;
 pub use download::{Download, DownloadBy};
 pub use error::Error;
 pub use health::{Health, Part as HealthPart};
+pub use keys::{KEY_PREFIX, KeyPage, KeyRing, KeySecret};
 pub use library::{FilePage, ListRequest};
 pub use scanning::{CanaryResult, MemberStatus, ScannerState, ScannerStatus, Scanning};
-pub use seal::Secrets;
+pub use seal::{Purpose, Secrets, TokenKey, token_keys};
 pub use settings::settings_etag;
 pub use staging::{Part, UploadSource};
 
@@ -85,6 +88,8 @@ impl Default for Limits {
 pub struct Parts {
     /// The database.
     pub store: Arc<dyn Store>,
+    /// What it tells by itself of other nodes, if it can.
+    pub changes: Option<Arc<dyn Changes>>,
     /// Where uploads lie while they are judged.
     pub spool: Arc<dyn Spool>,
     /// Where bytes are kept.
@@ -123,6 +128,8 @@ pub struct App {
     node: String,
     limits: Limits,
     settings: settings::Cache,
+    key_ring: Arc<KeyRing>,
+    woken: tokio::sync::watch::Sender<()>,
     scanning: Scanning,
     uploads: Arc<gate::Gate>,
     fences: Arc<fences::Fences>,
@@ -139,6 +146,7 @@ impl App {
     /// Ready for calls when it answers; the scanner may still have to prove itself.
     pub async fn start(parts: Parts) -> Result<Arc<Self>, Error> {
         let stored = parts.store.load_settings().await?;
+        let keys = parts.store.load_keys(parts.clock.now()).await?;
         let app = Arc::new(Self {
             scanning: Scanning::new(
                 parts.scanners,
@@ -147,6 +155,8 @@ impl App {
                 parts.limits.slot_wait,
             ),
             settings: settings::Cache::new(stored),
+            key_ring: Arc::new(KeyRing::new(keys)),
+            woken: tokio::sync::watch::Sender::new(()),
             uploads: gate::Gate::new(Most {
                 what: "uploads",
                 limit: "limit_uploads",
@@ -182,6 +192,10 @@ impl App {
         app.recover_own().await?;
         app.spawn_until_stop(|app| async move { app.scanning.watch(&app.stop).await });
         app.spawn_until_stop(|app| async move { app.watch_settings().await });
+        app.spawn_until_stop(|app| async move { app.watch_keys().await });
+        if let Some(changes) = parts.changes {
+            app.spawn_until_stop(|app| async move { app.hear(changes).await });
+        }
         app.spawn_until_stop(|app| async move { app.keep_leases().await });
         app.spawn_until_stop(|app| async move { app.clear_away().await });
         app.spawn_until_stop(|app| async move { app.watch_health().await });

@@ -3,7 +3,7 @@
 //!
 //! Not here: the table and its bounds (`domain/settings.rs`).
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
@@ -12,9 +12,6 @@ use crate::{
     domain::{Caller, Reason, Settings, settings::SettingValue},
     ports::StoredSettings,
 };
-
-/// How often the stored version is asked for.
-const POLL_EVERY: Duration = Duration::from_millis(900);
 
 /// The settings in force on this node.
 pub struct Cache(watch::Sender<InForce>);
@@ -105,6 +102,7 @@ impl App {
     /// Follows what other nodes store, and keeps the scanner fitted to it.
     pub(super) async fn watch_settings(&self) {
         let (mut fitted, mut told) = (None, None);
+        let mut woken = self.woken();
         loop {
             match self.store.settings_version().await {
                 Ok(version) if version > self.settings.get().version => match self.store.load_settings().await {
@@ -127,7 +125,7 @@ impl App {
                     Err(error) => tracing::debug!(%error, "the scanner is still not fitted to max_file_bytes"),
                 }
             }
-            tokio::time::sleep(POLL_EVERY).await;
+            super::changes::pause(&mut woken).await;
         }
     }
 }

@@ -19,6 +19,7 @@ mod completions;
 mod detach;
 mod doctor;
 mod download;
+mod key;
 mod link;
 mod ls;
 mod pages;
@@ -64,6 +65,9 @@ enum Command {
     Serve(serve::Serve),
     /// Mint a token with the secret of the data folder, and print it alone
     Token(token::Token),
+    /// Make, list and retire opaque keys: credentials that live long
+    #[command(subcommand)]
+    Key(key::Key),
     /// Tell the server about chats
     #[command(subcommand)]
     Chat(chat::Chat),
@@ -144,6 +148,7 @@ async fn call(context: &Context, command: Command) -> Result<ExitCode, Failure> 
         Command::Serve(serve) => serve.run().await.map(done),
         Command::Token(token) => token.run().map(done),
         Command::Completions(completions) => completions.run().map(done),
+        Command::Key(key) => key.run(context).await.map(done),
         Command::Chat(chat) => chat.run(context).await.map(done),
         Command::Upload(upload) => upload.run(context).await.map(done),
         Command::Download(download) => download.run(context).await.map(done),

@@ -42,6 +42,10 @@ event_kinds! {
     ChatDeleted = "CHAT_DELETED",
     /// Settings were changed.
     SettingsUpdated = "SETTINGS_UPDATED",
+    /// An opaque key was made.
+    KeyCreated = "KEY_CREATED",
+    /// An opaque key was ended.
+    KeyRetired = "KEY_RETIRED",
 }
 
 /// Who did it.
@@ -77,7 +81,7 @@ pub struct Event {
     pub chat: Option<ChatId>,
     /// Why, of a refusal.
     pub reason: Option<Reason>,
-    /// A signature's name, a setting's key, a version: never anything a client chose freely.
+    /// A signature's name, a setting's key, a version, a key's id: never anything a client chose freely.
     pub detail: Option<String>,
 }
 

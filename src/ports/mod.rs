@@ -1,17 +1,21 @@
-//! What the service needs of the world, as traits: stores, blobs, scanner, content, clock, ids.
+//! What the service needs of the world, as traits: stores, blobs, scanner, content, clock, ids, news.
 //!
 //! Not here: implementations (`adapters/`), save the system's clock and randomness.
 
 mod blobs;
+mod changes;
 mod content;
 mod intents;
+mod keys;
 mod scanner;
 mod store;
 mod world;
 
 pub use blobs::{BlobError, BlobStore, BlobStream, MultipartId, Spool, SpoolWriter, Spooled, Tap};
+pub use changes::Changes;
 pub use content::{ByteSource, ContentInspector, ReadSeek};
 pub use intents::{Admit, Before, Begun, BytesAt, Commit, Committed, Dead, Intent, NewUpload};
+pub use keys::{KeyQuery, KeyStore, LiveKey, LiveKeys};
 pub use scanner::{Canary, EngineVersion, Expect, FitError, ScanError, ScanReply, Scanner, ScannerLimits};
 pub use store::{
     AttachTo, ChatDeleted, ChatQuery, ChatStore, ChatTold, FileChange, FileStore, PairingStore, REQUEST_ID_SECS,

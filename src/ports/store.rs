@@ -7,7 +7,7 @@ use std::io;
 
 use async_trait::async_trait;
 
-use super::{Admit, Before, Begun, Commit, Committed, Dead, Intent, MultipartId, NewUpload};
+use super::{Admit, Before, Begun, Commit, Committed, Dead, Intent, KeyStore, MultipartId, NewUpload};
 use crate::domain::{
     Actor, Blob, BlobKey, Caller, Chat, ChatId, ChatStatus, Event, FileView, OperatorId, Person, Reason, Refusal,
     RequestId, Settings, Sha256, StoreId, Time, Verdict,
@@ -308,7 +308,7 @@ pub trait PairingStore: Send + Sync + 'static {
 
 /// Everything the database does.
 #[async_trait]
-pub trait Store: UploadStore + FileStore + ChatStore + SettingsStore + PairingStore {
+pub trait Store: UploadStore + FileStore + ChatStore + SettingsStore + PairingStore + KeyStore {
     /// A cheap round trip that also writes nothing.
     async fn ping(&self) -> Result<(), StoreError>;
 }

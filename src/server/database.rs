@@ -14,7 +14,7 @@ use super::ServeError;
 use crate::{
     adapters::sql::{PostgresStore, SqliteStore},
     config::{Config, DatabasePlace},
-    ports::{Ids, Store},
+    ports::{Changes, Ids, Store},
 };
 
 /// The database's file in the data folder.
@@ -49,6 +49,14 @@ impl Database {
             Self::Sqlite(store) => Arc::new(store.clone()),
             Self::Postgres(store) => Arc::new(store.clone()),
         }
+    }
+
+    /// What tells of other nodes' changes, where there may be others.
+    pub(super) fn changes(config: &Config) -> Result<Option<Arc<dyn Changes>>, ServeError> {
+        Ok(match config.database_url.place() {
+            DatabasePlace::DataFolder => None,
+            DatabasePlace::Postgres(url) => Some(Arc::new(PostgresStore::changes(url)?)),
+        })
     }
 
     /// An orderly end.

@@ -1,7 +1,7 @@
 //! The stores of `ports/store.rs` over SQL; diesel is known here alone.
 //!
 //! The bodies of the transactions (`uploads.rs`, `content.rs`, `files.rs`, `listing.rs`, `chats.rs`, `settings.rs`,
-//! `pairing.rs`, `events.rs`) are plain async functions over a `Conn`, written once and compiled once for each engine:
+//! `keys.rs`, `pairing.rs`, `events.rs`) are plain async functions over a `Conn`, written once and compiled once for each engine:
 //! `on_sqlite.rs` and `on_postgres.rs` name the connection and the few words in which the engines differ. What runs the
 //! bodies is `sqlite.rs` (threads, group commit) and `postgres/` (pool, retries, lost commits).
 //!
@@ -16,9 +16,10 @@ use diesel::result::{DatabaseErrorKind, Error};
 
 use crate::{
     domain::BlobKey,
-    ports::{Stop, StoreClaim, StoreError},
+    ports::{Changes, Stop, StoreClaim, StoreError},
 };
 
+mod key_row;
 mod on_postgres;
 mod on_sqlite;
 mod postgres;
@@ -84,6 +85,14 @@ impl PostgresStore {
     /// What a database that is there says of its store of bytes: its claim, and keys that it names. Changes nothing.
     pub async fn look_pairing(url: &str) -> Result<(Option<StoreClaim>, Vec<BlobKey>), StoreError> {
         on_postgres::pairing::look(&mut postgres::Server::parse(url)?.connect().await?).await
+    }
+
+    /// What other nodes change, told as it happens, over a connection of its own.
+    ///
+    /// # Errors
+    /// A URL that none can be made of.
+    pub fn changes(url: &str) -> Result<impl Changes, StoreError> {
+        Ok(postgres::Listener::new(&postgres::Server::parse(url)?))
     }
 
     /// An orderly end: what was asked before is done and answered, what is asked later is `Unavailable`.

@@ -8,7 +8,7 @@ use diesel::sql_types::BigInt;
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
 
 use self::statement::Statement;
-use super::{PostgresStore as SqlStore, rows, schema};
+use super::{PostgresStore as SqlStore, key_row, rows, schema};
 use crate::{
     domain::{Sha256, Time},
     ports::StoreError,
@@ -69,6 +69,12 @@ fn from_now(_now: Time, secs: i64) -> lhfile_from_now<i64> {
     lhfile_from_now(secs.saturating_mul(Time::SECOND))
 }
 
+/// Tells every node, when this transaction commits, that settings or keys changed (`postgres/listen.rs` hears it).
+async fn announce(conn: &mut Conn) -> Result<(), StoreError> {
+    diesel::sql_query(super::postgres::ANNOUNCE).execute(conn).await?;
+    Ok(())
+}
+
 /// How the n-th bound value (from 1) is written.
 fn placeholder(n: usize) -> String {
     format!("${n}")
@@ -92,6 +98,8 @@ pub(super) mod content;
 pub(super) mod events;
 #[path = "files.rs"]
 pub(super) mod files;
+#[path = "keys.rs"]
+pub(super) mod keys;
 #[path = "listing.rs"]
 pub(super) mod listing;
 #[path = "pairing.rs"]

@@ -7,7 +7,7 @@ use diesel::SqliteConnection;
 use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 
 use self::statement::Statement;
-use super::{SqliteStore as SqlStore, rows, schema, sqlite};
+use super::{SqliteStore as SqlStore, key_row, rows, schema, sqlite};
 use crate::{
     domain::{Sha256, Time},
     ports::StoreError,
@@ -52,6 +52,11 @@ fn from_now(now: Time, secs: i64) -> i64 {
     now.plus_secs(secs).0
 }
 
+/// Tells every node that settings or keys changed: here there is no other.
+async fn announce(_conn: &mut Conn) -> Result<(), StoreError> {
+    Ok(())
+}
+
 /// How the n-th bound value (from 1) is written.
 fn placeholder(_n: usize) -> String {
     "?".to_owned()
@@ -75,6 +80,8 @@ pub(super) mod content;
 pub(super) mod events;
 #[path = "files.rs"]
 pub(super) mod files;
+#[path = "keys.rs"]
+pub(super) mod keys;
 #[path = "listing.rs"]
 pub(super) mod listing;
 #[path = "pairing.rs"]

@@ -138,6 +138,35 @@ diesel::table! {
 }
 
 diesel::table! {
+    access_keys (number) {
+        number -> BigInt,
+        id -> Binary,
+        hash -> Binary,
+        person_kind -> Text,
+        person_id -> Text,
+        permissions -> Text,
+        chats -> Text,
+        vid -> Nullable<Text>,
+        ceiling_service -> Nullable<Text>,
+        ceiling_chats -> Nullable<Text>,
+        label -> Text,
+        created_kind -> Text,
+        created_id -> Text,
+        created_service -> Nullable<Text>,
+        created_at -> BigInt,
+        expires_at -> BigInt,
+        retired_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    access_keys_version (id) {
+        id -> BigInt,
+        version -> BigInt,
+    }
+}
+
+diesel::table! {
     events (seq) {
         seq -> BigInt,
         at -> BigInt,

@@ -7,19 +7,20 @@ use std::time::Instant;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 
-use super::{SqlStore, chats, content, events, files, listing, pairing, settings, uploads};
+use super::{SqlStore, chats, content, events, files, keys, listing, pairing, settings, uploads};
 use crate::{
     domain::{
-        Actor, Blob, BlobKey, Caller, Chat, ChatId, Event, FileView, Hit, Person, Refusal, RequestId, Settings, Sha256,
-        StoreId, Time, Verdict,
+        Actor, Blob, BlobKey, Caller, Chat, ChatId, Event, FileView, Hit, KeyId, Person, Refusal, RequestId, Settings,
+        Sha256, StoreId, Time, Verdict,
         access::Deletion,
+        key::{Key, Reach},
         listing::{FileQuery, FileRef, Page},
         settings::SettingValue,
     },
     ports::{
         Admit, AttachTo, Before, Begun, ChatDeleted, ChatQuery, ChatStore, ChatTold, Commit, Committed, Dead,
-        FileChange, FileStore, Intent, MultipartId, NewUpload, PairingStore, SettingsStore, Stop, Store, StoreClaim,
-        StoreError, StoredSettings, UploadStore,
+        FileChange, FileStore, Intent, KeyQuery, KeyStore, LiveKeys, MultipartId, NewUpload, PairingStore,
+        SettingsStore, Stop, Store, StoreClaim, StoreError, StoredSettings, UploadStore,
     },
     telemetry::names,
 };
@@ -235,6 +236,29 @@ impl PairingStore for SqlStore {
 
     async fn list_newest_keys(&self) -> Result<Vec<BlobKey>, StoreError> {
         timed!(self.read, "list_newest_keys", |conn| pairing::newest_keys(conn))
+    }
+}
+
+#[async_trait]
+impl KeyStore for SqlStore {
+    async fn create_key(&self, key: Key, hash: Sha256) -> Result<(), Stop> {
+        timed!(self.write, "create_key", |conn| keys::create(conn, key, hash))
+    }
+
+    async fn list_keys(&self, query: KeyQuery) -> Result<Vec<(i64, Key)>, StoreError> {
+        timed!(self.read, "list_keys", |conn| keys::list(conn, query))
+    }
+
+    async fn retire_key(&self, id: KeyId, reach: Reach, actor: Actor, now: Time) -> Result<Key, Stop> {
+        timed!(self.write, "retire_key", |conn| keys::retire(conn, id, reach, actor, now))
+    }
+
+    async fn load_keys(&self, now: Time) -> Result<LiveKeys, StoreError> {
+        timed!(self.read, "load_keys", |conn| keys::load(conn, now))
+    }
+
+    async fn keys_version(&self) -> Result<i64, StoreError> {
+        timed!(self.read, "keys_version", |conn| keys::version(conn))
     }
 }
 

@@ -13,9 +13,10 @@ use cluster::cluster;
 use super::{PostgresStore, SqliteStore};
 use crate::{
     domain::{
-        Actor, BlobKey, Caller, Ceiling, ChatSet, ChatStatus, CodeHash, FileId, FileView, Permission, Permissions,
-        Settings, Sha256, Time, Verdict, VerdictKind,
+        Actor, BlobKey, Caller, Ceiling, ChatSet, ChatStatus, CodeHash, FileId, FileView, KeyId, Permission,
+        Permissions, Settings, Sha256, Time, Verdict, VerdictKind,
         admission::{self, Admitted, Cleared, Declared, Finding, Received, Target},
+        key::Key,
         listing::FileRef,
         media_type::{Format, Observed},
     },
@@ -262,6 +263,19 @@ impl World {
         let mut conn = diesel::SqliteConnection::establish(path.to_str().expect("UTF-8")).expect("opens");
         let events = super::schema::events::table;
         events.select(super::schema::events::kind).order(super::schema::events::seq).load(&mut conn).expect("loads")
+    }
+}
+
+/// A key that somebody makes for itself, which counts for an hour.
+fn key_of(creator: &Caller, now: Time) -> Key {
+    Key {
+        id: KeyId([now.secs() as u8; 16]),
+        holder: creator.clone(),
+        label: "für Tests".into(),
+        created_by: creator.into(),
+        created_at: now,
+        expires_at: now.plus_secs(3_600),
+        retired_at: None,
     }
 }
 

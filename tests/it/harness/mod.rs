@@ -2,7 +2,7 @@
 //!
 //! `setup.rs` says how servers are started, `node.rs` starts them, `process.rs` their processes, `orphan.rs` ends what a
 //! kill leaves; `clamd.rs` and `grudging.rs` are scanners of our own, `postgres.rs` a database server, `garage.rs` an
-//! object store, `faulty.rs` a bad way to it; `callers.rs` mints tokens, `upload.rs` and `calls.rs` are the requests,
+//! object store, `faulty.rs` a bad way to it; `callers.rs` mints tokens, `keys.rs` has them made, `upload.rs` and `calls.rs` are the requests,
 //! `certificates.rs` makes those
 //! of TLS, `refusal.rs` reads answers, `left.rs` looks into folder and database, `rude.rs` is the bad client, `samples.rs` and
 //! `archives.rs` are what is uploaded.
@@ -15,6 +15,7 @@ pub mod clamd;
 pub mod faulty;
 pub mod garage;
 pub mod grudging;
+pub mod keys;
 pub mod left;
 pub mod node;
 pub mod orphan;

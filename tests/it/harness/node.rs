@@ -171,6 +171,9 @@ impl Node {
         if let Some(point) = &self.setup.fault {
             command.env("LHFILE_FAULT_POINT", point).env("LHFILE_FAULT_MARKER", self.marker());
         }
+        if let Some(seconds) = self.setup.polls {
+            command.env("LHFILE_FAULT_POLL", seconds.to_string());
+        }
         self.child = Some(process::spawn(command));
     }
 

@@ -14,6 +14,7 @@ pub struct Setup {
     pub(super) config: Vec<String>,
     pub(super) wrapper: Vec<String>,
     pub(super) fault: Option<String>,
+    pub(super) polls: Option<u32>,
     pub(super) disk: Option<String>,
     pub(super) wait_for_scanner: bool,
     pub(super) tls: Option<ClientTlsConfig>,
@@ -61,6 +62,7 @@ impl Default for Setup {
             config: Vec::new(),
             wrapper: Vec::new(),
             fault: None,
+            polls: None,
             disk: None,
             wait_for_scanner: true,
             tls: None,
@@ -126,6 +128,11 @@ impl Setup {
     /// Until the next restart: an upload that reaches this point stops there for ever.
     pub fn stops_at(mut self, point: &str) -> Self {
         self.fault = Some(point.to_owned());
+        self
+    }
+    /// Asks for what other nodes changed every so many seconds only.
+    pub fn asks_every(mut self, seconds: u32) -> Self {
+        self.polls = Some(seconds);
         self
     }
     /// Runs it under another program, as `strace -f -o FILE`.

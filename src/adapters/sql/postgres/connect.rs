@@ -15,7 +15,7 @@ use super::{super::Looked, tls::Tls, unavailable};
 use crate::ports::StoreError;
 
 /// Longest wait for a server to take a connection and to say what it is.
-const CONNECT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT: Duration = Duration::from_secs(5);
 /// A server that does not confirm what was sent is gone after this.
 const SILENCE: Duration = Duration::from_secs(15);
 /// The oldest version that is tried.
@@ -27,8 +27,8 @@ const TIMEOUTS: &str = "-c statement_timeout=15s -c idle_in_transaction_session_
 /// Where the database is and how one gets there.
 #[derive(Clone)]
 pub(in super::super) struct Server {
-    config: tokio_postgres::Config,
-    tls: Option<Tls>,
+    pub(super) config: tokio_postgres::Config,
+    pub(super) tls: Option<Tls>,
 }
 
 impl Server {
@@ -210,7 +210,7 @@ impl Session {
 }
 
 /// An error with its causes: the driver's own text names none.
-fn told(error: &tokio_postgres::Error) -> String {
+pub(super) fn told(error: &tokio_postgres::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -52,6 +52,10 @@ mod engine;
 mod explain;
 #[path = "files.rs"]
 mod files;
+#[path = "keys.rs"]
+mod keys;
+#[path = "listen_postgres.rs"]
+mod listen;
 #[path = "lists.rs"]
 mod lists;
 #[path = "pairing.rs"]

@@ -20,6 +20,8 @@ mod engine;
 mod explain;
 #[path = "files.rs"]
 mod files;
+#[path = "keys.rs"]
+mod keys;
 #[path = "lists.rs"]
 mod lists;
 #[path = "pairing.rs"]

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 
 use super::{
     bodies::{
-        chats, content, files,
+        chats, content, files, keys,
         listing::{self, plan::Plan},
         settings, uploads,
     },
@@ -17,9 +17,10 @@ use super::{
 use crate::{
     domain::{
         Event, EventKind, StoreId,
+        key::Reach,
         listing::{FileFilter, FileQuery, Order, Place, Total},
     },
-    ports::{AttachTo, ChatQuery, FileChange, MultipartId},
+    ports::{AttachTo, ChatQuery, FileChange, KeyQuery, MultipartId},
 };
 
 /// Of one content there are few blobs; of uploads under way, and of files of a chat that ends, there are few: these may
@@ -78,6 +79,17 @@ pub(super) async fn every_call(w: &World, store: &Explained) {
     w.store.delete_chat(&"a".parse().expect("valid"), 0, Actor::SYSTEM, w.now()).await.expect("deletes");
     let one = vec![("read_only", crate::domain::settings::SettingValue::Bool(true))];
     w.store.save_settings(one, 0, Actor::SYSTEM, w.now()).await.expect("saves");
+    let key = key_of(&all, w.now());
+    w.store.create_key(key.clone(), sha(7)).await.expect("creates");
+    let reaches = [Reach::All, Reach::of(&own), Reach::MadeBy(all.person.clone(), None)];
+    w.store.retire_key(key.id, Reach::All, Actor::SYSTEM, w.now()).await.expect("retires");
+    body(&store, |c| async { keys::load(c, Time(1)).await }.boxed()).await;
+    for reach in reaches {
+        for counting_at in [None, Some(Time(1))] {
+            let query = KeyQuery { reach: reach.clone(), counting_at, before: None, limit: 5 };
+            body(&store, move |c| async move { keys::list(c, query).await }.boxed()).await;
+        }
+    }
     // What only reads runs on this connection too, so that it is recorded.
     let code = FileRef::Code(view.file.message_code());
     for caller in [all.clone(), own.clone(), visitor("v", &["a"])] {
