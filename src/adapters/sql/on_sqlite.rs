@@ -63,12 +63,18 @@ fn lower(column: &str) -> String {
 pub(super) mod chats;
 #[path = "content.rs"]
 pub(super) mod content;
+#[path = "copying.rs"]
+pub(super) mod copying;
+#[path = "copying/words_sqlite.rs"]
+mod copying_words;
 #[path = "events.rs"]
 pub(super) mod events;
 #[path = "files.rs"]
 pub(super) mod files;
 #[path = "listing.rs"]
 pub(super) mod listing;
+#[path = "moving.rs"]
+mod moving;
 #[path = "pairing.rs"]
 mod pairing;
 #[path = "settings.rs"]

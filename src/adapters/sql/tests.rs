@@ -24,6 +24,7 @@ use crate::{
 
 #[path = "../../../tests/it/harness/postgres.rs"]
 mod cluster;
+mod copies;
 mod on_postgres;
 mod on_sqlite;
 mod proxy;

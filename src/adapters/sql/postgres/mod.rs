@@ -34,6 +34,7 @@ mod migrate;
 mod tls;
 
 pub(super) use connect::{Server, look};
+pub(super) use migrate::MIGRATIONS;
 
 /// Connections of one node: three nodes stay below a server's usual hundred.
 const CONNECTIONS: usize = 16;
