@@ -49,6 +49,7 @@ const NOT_CONFIG: &[&str] = &[
     "FAULT_POINT",
     "FAULT_MARKER",
     "TEST_PAIR",
+    "TO",
 ];
 
 /// The process's configuration. Every key is explained in `examples/lhfile.toml`.

@@ -47,6 +47,7 @@ mod connections;
 mod database;
 mod handshakes;
 mod listener;
+pub mod moving;
 pub mod tls;
 
 use antivirus::Antivirus;

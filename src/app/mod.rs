@@ -21,6 +21,7 @@ mod fences;
 mod gate;
 mod health;
 mod library;
+pub mod moving;
 mod outlive;
 mod publish;
 mod recovery;
