@@ -22,6 +22,7 @@ mod limits;
 mod lists;
 mod matrix;
 mod memory;
+mod moving;
 mod nodes;
 mod not_found;
 mod orderly;
