@@ -207,8 +207,11 @@ impl House {
         }
         let folder = to.strip_prefix("file://").or_else(|| to.strip_prefix("file:")).filter(|f| !f.is_empty());
         let what = "--to is neither s3://BUCKET/PREFIX nor file:///DATA_FOLDER";
-        let folder = folder.ok_or_else(|| MovingError::Usage(what.into()))?;
-        Ok(self.config.with_blobs_in(resolved(Path::new(folder))))
+        let folder = Path::new(folder.ok_or_else(|| MovingError::Usage(what.into()))?);
+        // Before its name is looked at: what it is called must not change once it is there.
+        let private = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        private.map_err(|e| ServeError::Data(folder.to_owned(), e.to_string()))?;
+        Ok(self.config.with_blobs_in(resolved(folder)))
     }
 }
 
