@@ -53,6 +53,7 @@ const NOT_CONFIG: &[&str] = &[
     "FAULT_MARKER",
     "FAULT_POLL",
     "TEST_PAIR",
+    "TO",
 ];
 
 /// The process's configuration. Every key is explained in `examples/lhfile.toml`.

@@ -49,6 +49,7 @@ mod database;
 mod handshakes;
 mod keys;
 mod listener;
+pub mod moving;
 mod serving;
 pub mod tls;
 

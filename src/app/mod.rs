@@ -23,6 +23,7 @@ mod gate;
 mod health;
 mod keys;
 mod library;
+pub mod moving;
 mod outlive;
 mod publish;
 mod recovery;

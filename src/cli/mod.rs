@@ -22,6 +22,7 @@ mod download;
 mod key;
 mod link;
 mod ls;
+mod migrate;
 mod pages;
 mod rm;
 mod scanner;
@@ -97,6 +98,9 @@ enum Command {
     Scanner(scanner::Scanner),
     /// Scan a file as an upload would be, and store nothing
     TestAntivirus(test_antivirus::TestAntivirus),
+    /// Move the database or the files elsewhere while the service goes on, or bring the tables up to date
+    #[command(subcommand)]
+    Migrate(migrate::Migrate),
     /// Check this machine's set-up, and say what to do next
     Doctor(doctor::Doctor),
     /// Print a completion script for a shell
@@ -136,6 +140,10 @@ fn dispatch(context: Context, command: Command) -> Result<ExitCode, Failure> {
         if let Command::Serve(serve) = command {
             return serve.run().await.map(done);
         }
+        // A move that is interrupted takes `read_only` back.
+        if let Command::Migrate(migrate) = command {
+            return migrate.run(&context).await;
+        }
         tokio::select! {
             outcome = Box::pin(call(&context, command)) => outcome,
             _ = tokio::signal::ctrl_c() => Err(Failure::Failed("interrupted".to_owned())),
@@ -162,6 +170,7 @@ async fn call(context: &Context, command: Command) -> Result<ExitCode, Failure> 
         Command::Settings(settings) => settings.run(context).await.map(done),
         Command::Scanner(scanner) => scanner.run(context).await.map(done),
         Command::TestAntivirus(test) => test.run(context).await,
+        Command::Migrate(migrate) => migrate.run(context).await,
         Command::Doctor(doctor) => doctor.run(context).await,
     }
 }

@@ -7,6 +7,7 @@ mod changes;
 mod content;
 mod intents;
 mod keys;
+mod moving;
 mod scanner;
 mod store;
 mod world;
@@ -16,6 +17,9 @@ pub use changes::Changes;
 pub use content::{ByteSource, ContentInspector, ReadSeek};
 pub use intents::{Admit, Before, Begun, BytesAt, Commit, Committed, Dead, Intent, NewUpload};
 pub use keys::{KeyQuery, KeyStore, LiveKey, LiveKeys};
+pub use moving::{
+    BlobTarget, Cell, Cells, INCOMPLETE_COPY, Kind, Lying, MovedStore, MovingStore, NamedBytes, Table, Tables, UnderWay,
+};
 pub use scanner::{Canary, EngineVersion, Expect, FitError, ScanError, ScanReply, Scanner, ScannerLimits};
 pub use store::{
     AttachTo, ChatDeleted, ChatQuery, ChatStore, ChatTold, FileChange, FileStore, PairingStore, REQUEST_ID_SECS,

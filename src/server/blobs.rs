@@ -15,7 +15,7 @@ use crate::{
     },
     config::{BlobPlace, Config, DatabasePlace},
     domain::{BlobKey, StoreId},
-    ports::{BlobError, BlobStore, Ids, PairingStore, Spool, StoreClaim},
+    ports::{BlobError, BlobStore, INCOMPLETE_COPY, Ids, PairingStore, Spool, StoreClaim},
 };
 
 use super::{ServeError, database};
@@ -77,6 +77,10 @@ enum Pair {
 fn judge(claim: Option<StoreClaim>, found: Option<StoreId>, own_place: &str) -> Pair {
     match (claim, found) {
         (None, None) => Pair::New,
+        (Some(StoreClaim { place, .. }), _) if place.starts_with(INCOMPLETE_COPY) => Pair::Strangers(format!(
+            "the database is {place}: finish `lhfile migrate database` with the configuration of that one, or set \
+             database_url to it"
+        )),
         (Some(StoreClaim { id, place, confirmed: false }), None) if place == own_place => Pair::Unfinished(id),
         (Some(StoreClaim { confirmed: false, .. }), None) => Pair::Begun,
         (Some(StoreClaim { id, confirmed, place: _ }), Some(found)) if id == found => {
@@ -273,6 +277,11 @@ mod tests {
             Pair::Unconfirmed,
             "the same store by another name"
         );
+        let copy = StoreClaim { id: B, place: format!("{INCOMPLETE_COPY} of x"), confirmed: true };
+        for found in [None, Some(A), Some(B)] {
+            let Pair::Strangers(why) = judge(Some(copy.clone()), found, "s3://ours") else { panic!("{found:?}") };
+            assert!(why.contains("migrate database"), "{why}");
+        }
         let Pair::Strangers(why) = judge(claimed(A, true), None, "s3://other") else { panic!("they are strangers") };
         assert!(why.contains("s3://ours") && why.contains("s3://other"), "{why}");
     }

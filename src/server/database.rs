@@ -6,15 +6,15 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::ServeError;
 use crate::{
-    adapters::sql::{PostgresStore, SqliteStore},
+    adapters::sql::{DatabaseAt, PostgresStore, SqliteStore},
     config::{Config, DatabasePlace},
-    ports::{Changes, Ids, Store},
+    ports::{Changes, Ids, MovedStore, Store},
 };
 
 /// The database's file in the data folder.
@@ -33,13 +33,25 @@ pub(super) enum Database {
 impl Database {
     /// Opens what the configuration names; makes or migrates its tables.
     pub(super) async fn open(config: &Config) -> Result<Self, ServeError> {
-        match config.database_url.place() {
-            DatabasePlace::DataFolder => {
-                let file = file(config);
+        Self::open_at(at(config)).await
+    }
+
+    /// Opens the one that is there; makes or migrates its tables.
+    pub(super) async fn open_at(at: DatabaseAt) -> Result<Self, ServeError> {
+        match at {
+            DatabaseAt::Sqlite(file) => {
                 let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&file)).await;
                 Ok(Self::Sqlite(opened.map_err(|e| ServeError::Start(e.to_string()))??))
             }
-            DatabasePlace::Postgres(url) => Ok(Self::Postgres(PostgresStore::open(url).await?)),
+            DatabaseAt::Postgres(url) => Ok(Self::Postgres(PostgresStore::open(&url).await?)),
+        }
+    }
+
+    /// What a move asks.
+    pub(super) fn moved(&self) -> Arc<dyn MovedStore> {
+        match self {
+            Self::Sqlite(store) => Arc::new(store.clone()),
+            Self::Postgres(store) => Arc::new(store.clone()),
         }
     }
 
@@ -71,6 +83,19 @@ impl Database {
 /// The file of a database in the data folder.
 pub(super) fn file(config: &Config) -> PathBuf {
     config.data_dir.join(FILE)
+}
+
+/// Where the configured database is.
+pub(super) fn at(config: &Config) -> DatabaseAt {
+    match config.database_url.place() {
+        DatabasePlace::DataFolder => in_folder(&config.data_dir),
+        DatabasePlace::Postgres(url) => DatabaseAt::Postgres(url.to_owned()),
+    }
+}
+
+/// Where the database of a data folder is.
+pub(super) fn in_folder(data_dir: &Path) -> DatabaseAt {
+    DatabaseAt::Sqlite(data_dir.join(FILE))
 }
 
 /// The name of this node, by which it knows its own uploads after a restart. Among many it is random, made once and kept

@@ -26,6 +26,7 @@ mod lists;
 mod matrix;
 mod memory;
 mod minting;
+mod moving;
 mod nodes;
 mod not_found;
 mod orderly;

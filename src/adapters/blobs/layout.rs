@@ -18,7 +18,7 @@ use crate::domain::{BlobKey, StoreId};
 pub(super) const PROBE: &str = "probe";
 
 /// The name of the file with the store's id, in the store. No key looks like it.
-const STORE_ID: &str = "store_id";
+pub(super) const STORE_ID: &str = "store_id";
 
 /// Where things lie.
 #[derive(Debug, Clone)]
@@ -59,6 +59,15 @@ impl Layout {
         for folder in [&layout.spool, &layout.blobs] {
             remove_if_there(&folder.join(PROBE))?;
         }
+        Ok(layout)
+    }
+
+    /// Checks what is there, and makes nothing: another process serves it.
+    pub(super) fn beside(root: &Path) -> io::Result<Self> {
+        let root = fs::canonicalize(root)?;
+        let layout = Self { spool: root.join("spool"), blobs: root.join("blobs") };
+        refuse_unless_folder(&layout.blobs)?;
+        refuse_symlinks_in(&layout.blobs)?;
         Ok(layout)
     }
 

@@ -29,16 +29,16 @@ use crate::{
 
 mod multiparts;
 mod permissions;
-mod place;
+pub(super) mod place;
 mod publish;
 mod read;
 
 pub use place::S3Place;
 
 /// The object with the store's id, under the prefix. No key looks like it.
-const STORE_ID: &str = "lhfile-store-id";
+pub(super) const STORE_ID: &str = "lhfile-store-id";
 /// The canary's object, under the prefix. It comes and goes.
-const PROBE: &str = "lhfile-probe";
+pub(super) const PROBE: &str = "lhfile-probe";
 /// One probe in so many writes; the others read.
 const WRITE_EVERY: u32 = 20;
 
@@ -77,6 +77,23 @@ impl S3Blobs {
             memory: Memory::default(),
             probes: 0.into(),
         })))
+    }
+}
+
+impl S3Blobs {
+    /// The bucket itself.
+    pub(super) fn store(&self) -> &AmazonS3 {
+        &self.0.store
+    }
+
+    /// What all names begin with.
+    pub(super) fn prefix(&self) -> Option<Path> {
+        Some(self.0.place.prefix.as_str()).filter(|prefix| !prefix.is_empty()).map(Path::from)
+    }
+
+    /// Leaves no upload in parts open, whatever its key: of a store that nobody else writes to.
+    pub(super) async fn abort_parts_of_all(&self) -> Result<(), BlobError> {
+        self.0.multiparts.abort_under(&self.0.place.prefix).await
     }
 }
 
@@ -231,7 +248,7 @@ fn is_not_there(error: &Error) -> bool {
     matches!(error, Error::NotFound { .. }) && !error.to_string().contains("NoSuchBucket")
 }
 
-fn failed(error: Error) -> BlobError {
+pub(super) fn failed(error: Error) -> BlobError {
     BlobError::Unavailable(io::Error::other(error))
 }
 

@@ -26,6 +26,9 @@ mod postgres;
 mod rows;
 mod schema;
 mod sqlite;
+mod tables;
+
+pub use tables::{DatabaseAt, Steps, tables};
 
 /// The stores over one SQLite file. Cheap to clone; [`SqliteStore::close`] ends all clones.
 #[derive(Clone)]

@@ -94,6 +94,10 @@ fn lower(column: &str) -> String {
 pub(super) mod chats;
 #[path = "content.rs"]
 pub(super) mod content;
+#[path = "copying.rs"]
+pub(super) mod copying;
+#[path = "copying/words_postgres.rs"]
+mod copying_words;
 #[path = "events.rs"]
 pub(super) mod events;
 #[path = "files.rs"]
@@ -102,6 +106,8 @@ pub(super) mod files;
 pub(super) mod keys;
 #[path = "listing.rs"]
 pub(super) mod listing;
+#[path = "moving.rs"]
+mod moving;
 #[path = "pairing.rs"]
 pub(super) mod pairing;
 #[path = "settings.rs"]

@@ -70,3 +70,17 @@ pub(super) async fn confirm(conn: &mut Conn) -> Result<(), StoreError> {
     diesel::update(store::table.find(ROW)).set(store::confirmed.eq(true)).execute(conn).await?;
     Ok(())
 }
+
+/// Says which store of bytes belongs to the database, whatever was said before.
+pub(super) async fn put(conn: &mut Conn, claim: StoreClaim) -> Result<(), StoreError> {
+    let StoreClaim { id, place, confirmed } = claim;
+    let values = (store::store_id.eq(id.0.as_slice()), store::place.eq(place), store::confirmed.eq(confirmed));
+    diesel::insert_into(store::table)
+        .values((store::id.eq(ROW), values.clone()))
+        .on_conflict(store::id)
+        .do_update()
+        .set(values)
+        .execute(conn)
+        .await?;
+    Ok(())
+}

@@ -33,7 +33,7 @@ mod watermark;
 use job::{Body, Commits, Failure, Job, closed};
 use watermark::Watermark;
 
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+pub(super) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 /// Most bodies in one transaction.
 pub(super) const MAX_GROUP: usize = 64;
 /// Threads that read.
@@ -79,9 +79,7 @@ impl Engine {
         })?;
         create(path).map_err(StoreError::Unavailable)?;
         let mut writer = connect(path)?;
-        writer
-            .run_pending_migrations(MIGRATIONS)
-            .map_err(|e| StoreError::Refused(format!("the migrations failed: {e}")))?;
+        migrate(&mut writer)?;
         let watermark = Arc::new(Watermark::new(path));
         let (writes, queue) = crossbeam_channel::unbounded();
         let (writer, rising) = (SyncConnectionWrapper::new(writer), Arc::clone(&watermark));
@@ -177,6 +175,16 @@ impl Engine {
     }
 }
 
+/// Runs the steps that never ran, all or none; whoever else would do so at the same time waits.
+fn migrate(conn: &mut SqliteConnection) -> Result<(), StoreError> {
+    let failed =
+        |e: Box<dyn std::error::Error + Send + Sync>| StoreError::Refused(format!("the migrations failed: {e}"));
+    if conn.has_pending_migration(MIGRATIONS).map_err(failed)? {
+        conn.immediate_transaction(|conn| conn.run_pending_migrations(MIGRATIONS).map(drop).map_err(failed))?;
+    }
+    Ok(())
+}
+
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>, StoreError> {
     thread::Builder::new().name(name.to_owned()).spawn(work).map_err(StoreError::Unavailable)
 }
@@ -187,7 +195,7 @@ fn create(path: &str) -> io::Result<()> {
 }
 
 /// A connection whose OK is durable; anything else is refused (start-up check S1).
-fn connect(path: &str) -> Result<SqliteConnection, StoreError> {
+pub(super) fn connect(path: &str) -> Result<SqliteConnection, StoreError> {
     let mut conn = SqliteConnection::establish(path)
         .map_err(|e| StoreError::Unavailable(io::Error::other(format!("the database does not open: {e}"))))?;
     conn.batch_execute(

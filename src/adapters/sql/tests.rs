@@ -25,6 +25,7 @@ use crate::{
 
 #[path = "../../../tests/it/harness/postgres.rs"]
 mod cluster;
+mod copies;
 #[path = "../../../tests/it/harness/million.rs"]
 mod million;
 mod on_postgres;

@@ -39,6 +39,13 @@ struct Text {
     t: Option<String>,
 }
 
+impl Stored {
+    /// Its file; it must be one.
+    pub fn path(&self) -> &Path {
+        self.path.as_deref().expect("on a disk")
+    }
+}
+
 impl Node {
     /// The database's file: the one in the data folder that begins as SQLite's do.
     pub fn database(&self) -> PathBuf {

@@ -95,6 +95,24 @@ impl Node {
     pub fn move_to(&mut self, bucket: &Bucket, at: SocketAddr) {
         self.setup.config.retain(|line| !line.starts_with("blob_url") && !line.starts_with("s3."));
         self.setup.config.extend(bucket.config(at));
+        self.bucket = Some(bucket.clone());
+        self.write_config();
+    }
+
+    /// From the next start on it keeps its files in its data folder.
+    pub fn move_to_disk(&mut self) {
+        self.setup.config.retain(|line| !line.starts_with("blob_url") && !line.starts_with("s3."));
+        self.bucket = None;
+        self.write_config();
+    }
+
+    /// From the next start on its database is this one on PostgreSQL, or the file in its data folder.
+    pub fn move_to_database(&mut self, name: Option<&str>) {
+        self.setup.database = match name {
+            Some(name) => Database::Postgres(name.to_owned(), cluster().url(name)),
+            None => Database::Sqlite,
+        };
+        self.write_config();
     }
 
     /// Starts it again after its end; it must end by itself. What it said.

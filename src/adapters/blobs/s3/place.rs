@@ -13,7 +13,7 @@ use super::failed;
 use crate::ports::BlobError;
 
 /// A call without a body of note, all its retries included.
-pub(super) const ASKING: Duration = Duration::from_secs(15);
+pub(in super::super) const ASKING: Duration = Duration::from_secs(15);
 /// A connection that is silent for so long is broken.
 const SILENCE: Duration = Duration::from_secs(20);
 /// Opening a connection.

@@ -36,6 +36,7 @@ mod tls;
 
 pub(super) use connect::{Server, look};
 pub(super) use listen::{ANNOUNCE, Listener};
+pub(super) use migrate::MIGRATIONS;
 
 /// Connections of one node: three nodes stay below a server's usual hundred.
 const CONNECTIONS: usize = 16;
