@@ -13,6 +13,7 @@ mod antivirus;
 mod blob_contract;
 mod cli;
 mod content;
+mod database;
 mod foreign;
 mod full_disk;
 mod harness;
