@@ -11,6 +11,7 @@
 mod admission;
 mod antivirus;
 mod blob_contract;
+mod chaos;
 mod cli;
 mod content;
 mod database;
