@@ -20,8 +20,8 @@ mod node {
         path::{Path, PathBuf},
     };
 
-    pub fn free_port() -> SocketAddr {
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).expect("a free port")
+    pub fn free_port_of(ip: Ipv4Addr) -> SocketAddr {
+        TcpListener::bind((ip, 0)).and_then(|l| l.local_addr()).expect("a free port")
     }
 
     /// Its folder, beside those of the bench.

@@ -11,8 +11,10 @@
 mod admission;
 mod antivirus;
 mod blob_contract;
+mod chaos;
 mod cli;
 mod content;
+mod database;
 mod foreign;
 mod full_disk;
 mod harness;

@@ -8,7 +8,7 @@ use std::{
 
 use diesel::{Connection as _, QueryableByName, RunQueryDsl as _, sql_query, sql_types, sqlite::SqliteConnection};
 
-use super::{Bucket, Node, postgres::cluster, samples};
+use super::{Bucket, Node, samples};
 
 /// How long the server may take to tidy up.
 pub const TIDY: Duration = Duration::from_secs(10);
@@ -64,8 +64,8 @@ impl Node {
 
     /// Changes rows behind the server's back; answers how many.
     pub fn change(&self, sql: &str) -> usize {
-        if let Some(name) = self.postgres() {
-            return cluster().psql(name, &format!("{sql} RETURNING 1")).len();
+        if let Some((cluster, name)) = self.postgres() {
+            return cluster.psql(name, &format!("{sql} RETURNING 1")).len();
         }
         let url = self.database().display().to_string();
         let mut connection = SqliteConnection::establish(&url).expect("beside the server");
@@ -75,8 +75,8 @@ impl Node {
 
     /// The number that a query names `n`.
     pub fn number(&self, sql: &str) -> i64 {
-        if let Some(name) = self.postgres() {
-            return cluster().psql(name, sql).first().map_or(0, |n| n.parse().expect("a number"));
+        if let Some((cluster, name)) = self.postgres() {
+            return cluster.psql(name, sql).first().map_or(0, |n| n.parse().expect("a number"));
         }
         let rows: Vec<Number> = sql_query(sql).load(&mut self.connect()).unwrap_or_else(|e| panic!("{sql}: {e}"));
         rows.first().map_or(0, |row| row.n)
@@ -84,8 +84,8 @@ impl Node {
 
     /// The texts that a query names `t`, one a row.
     pub fn texts(&self, sql: &str) -> Vec<String> {
-        if let Some(name) = self.postgres() {
-            return cluster().psql(name, sql);
+        if let Some((cluster, name)) = self.postgres() {
+            return cluster.psql(name, sql);
         }
         let rows: Vec<Text> = sql_query(sql).load(&mut self.connect()).unwrap_or_else(|e| panic!("{sql}: {e}"));
         rows.into_iter().map(|row| row.t.unwrap_or_default()).collect()

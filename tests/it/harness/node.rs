@@ -6,7 +6,7 @@
 use std::{
     fmt::Write as _,
     fs::{self, File},
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command},
@@ -21,7 +21,7 @@ use super::{
     Bucket,
     callers::SECRET,
     orphan,
-    postgres::cluster,
+    postgres::Cluster,
     process,
     setup::{Blobs, Database, Setup},
 };
@@ -69,7 +69,8 @@ impl Node {
         if let Some(size) = &setup.disk {
             mount(&folder.join("data"), size);
         }
-        Self { setup, folder, address: free_port(), metrics: free_port(), child: None, bucket }
+        let (address, metrics) = (free_port_of(setup.ip), free_port_of(setup.ip));
+        Self { setup, folder, address, metrics, child: None, bucket }
     }
 
     /// Starts one that comes to the point of `stops_at` before it serves, and kills it there.
@@ -149,7 +150,7 @@ impl Node {
             }
             // Somebody else took the port between our look and the server's.
             assert!(self.log().contains("in use"), "the server ended at its start:\n{}", self.log());
-            (self.address, self.metrics) = (free_port(), free_port());
+            (self.address, self.metrics) = (free_port_of(self.setup.ip), free_port_of(self.setup.ip));
         }
         panic!("no port stayed free:\n{}", self.log());
     }
@@ -159,7 +160,7 @@ impl Node {
         let folder = self.folder.display();
         let _ = writeln!(text, "listen = \"{}\"\nmetrics_listen = \"{}\"", self.address, self.metrics);
         let _ = writeln!(text, "data_dir = \"{folder}/data\"\nscanner.signature_dir = \"{folder}/no-signatures\"");
-        if let Database::Postgres(_, url) = &self.setup.database {
+        if let Database::Postgres(_, _, url) = &self.setup.database {
             let secret = self.folder.join("shared-secret");
             fs::write(&secret, "5e".repeat(32)).expect("our own folder");
             fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("our own file");
@@ -222,10 +223,10 @@ impl Node {
     pub fn tls(&self) -> Option<&ClientTlsConfig> {
         self.setup.tls.as_ref()
     }
-    /// The name of its PostgreSQL database.
-    pub fn postgres(&self) -> Option<&str> {
+    /// Its PostgreSQL, and the name of its database there.
+    pub fn postgres(&self) -> Option<(&'static Cluster, &str)> {
         match &self.setup.database {
-            Database::Postgres(name, _) => Some(name),
+            Database::Postgres(cluster, name, _) => Some((cluster, name)),
             Database::Sqlite | Database::NewPostgres => None,
         }
     }
@@ -348,19 +349,18 @@ impl Drop for Node {
         }
         if !std::thread::panicking() {
             let _ = fs::remove_dir_all(&self.folder);
-            if let Database::Postgres(name, _) = &self.setup.database {
-                let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-                cluster().psql("postgres", &drop);
+            if let Some((cluster, name)) = self.postgres() {
+                cluster.psql("postgres", &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
             }
         }
     }
 }
 
 /// An empty PostgreSQL database, in which statements of the tests mean what they mean on SQLite.
-pub fn new_database() -> String {
-    let name = cluster().create_database("template0");
+pub fn new_database(cluster: &Cluster) -> String {
+    let name = cluster.create_database("template0");
     let hex = "CREATE FUNCTION hex(bytea) RETURNS text LANGUAGE sql IMMUTABLE RETURN encode($1, 'hex')";
-    cluster().psql(&name, hex);
+    cluster.psql(&name, hex);
     name
 }
 
@@ -373,7 +373,12 @@ fn mount(folder: &Path, size: &str) {
 
 /// A port that is free now.
 pub fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port")
+    free_port_of(Ipv4Addr::LOCALHOST)
+}
+
+/// One of this address.
+pub fn free_port_of(ip: Ipv4Addr) -> SocketAddr {
+    TcpListener::bind((ip, 0)).and_then(|l| l.local_addr()).expect("a free port")
 }
 
 /// A folder for one server. What earlier runs of the tests left is removed.

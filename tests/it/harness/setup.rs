@@ -2,11 +2,15 @@
 //!
 //! Not here: starting it (`node.rs`).
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use tonic::transport::ClientTlsConfig;
 
-use super::{Bucket, node::new_database, postgres::cluster};
+use super::{
+    Bucket,
+    node::new_database,
+    postgres::{Cluster, cluster},
+};
 
 /// How a server is to be started.
 #[derive(Debug, Clone)]
@@ -16,6 +20,7 @@ pub struct Setup {
     pub(super) fault: Option<String>,
     pub(super) polls: Option<u32>,
     pub(super) disk: Option<String>,
+    pub(super) ip: Ipv4Addr,
     pub(super) wait_for_scanner: bool,
     pub(super) tls: Option<ClientTlsConfig>,
     pub(super) database: Database,
@@ -29,7 +34,7 @@ pub(super) enum Database {
     /// A database of its own on the tests' PostgreSQL, made with the server.
     NewPostgres,
     /// This one, which others may share, at this URL.
-    Postgres(String, String),
+    Postgres(&'static Cluster, String, String),
 }
 
 impl Database {
@@ -37,9 +42,9 @@ impl Database {
     pub(super) fn made(self) -> Self {
         match self {
             Self::NewPostgres => {
-                let name = new_database();
+                let name = new_database(cluster());
                 let url = cluster().url(&name);
-                Self::Postgres(name, url)
+                Self::Postgres(cluster(), name, url)
             }
             Self::Sqlite | Self::Postgres(..) => self,
         }
@@ -64,6 +69,7 @@ impl Default for Setup {
             fault: None,
             polls: None,
             disk: None,
+            ip: Ipv4Addr::LOCALHOST,
             wait_for_scanner: true,
             tls: None,
             database: Database::Sqlite,
@@ -104,14 +110,14 @@ impl Setup {
         self.database = Database::Sqlite;
         self
     }
-    /// On a PostgreSQL database of its own, whatever the pair.
-    pub fn on_postgres(mut self) -> Self {
-        self.database = Database::NewPostgres;
+    /// On this database of this PostgreSQL, reached at this URL.
+    pub fn on_database(mut self, cluster: &'static Cluster, name: &str, url: &str) -> Self {
+        self.database = Database::Postgres(cluster, name.to_owned(), url.to_owned());
         self
     }
-    /// On this PostgreSQL database, reached at this URL.
-    pub fn on_database(mut self, name: &str, url: &str) -> Self {
-        self.database = Database::Postgres(name.to_owned(), url.to_owned());
+    /// Listens on 127.0.0.x.
+    pub fn at(mut self, x: u8) -> Self {
+        self.ip = Ipv4Addr::new(127, 0, 0, x);
         self
     }
     /// One line of the configuration, with a dotted key: `limits.uploads_per_visitor = 3`.

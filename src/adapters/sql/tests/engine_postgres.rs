@@ -58,10 +58,16 @@ async fn a_commit_whose_answer_is_lost_is_told_as_it_ended() {
         let upload = Upload { tag, request_id: Some(format!("r{i}")), ..Upload::to(chat("42")) };
         let intent = w.started(&caller, &upload).await;
         let commit = w.commit(&caller, &upload, intent);
-        let id = commit.file_id;
+        let (id, unheard) = (commit.file_id, proxy.unheard());
         proxy.cut(how);
         let view = ready(w.store.commit_upload(commit).await.unwrap_or_else(|e| panic!("{how:?}: {e}")));
         assert!(proxy.has_cut(), "{how:?}");
+        let did = tokio::time::timeout(Duration::from_secs(if how == Cut::Before { 0 } else { 10 }), async {
+            while proxy.unheard() == unheard {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        assert_eq!(did.await.is_ok(), how != Cut::Before, "{how:?}: whether the server did it the first time");
         assert_eq!(view.file.id, id);
         assert_eq!(w.find(&view, &caller).await.as_ref(), Some(&view));
         assert_eq!(view.chats.len(), 1);
@@ -78,6 +84,7 @@ async fn another_write_whose_answer_is_lost_is_neither_done_nor_refused() {
         let lost = w.store.record(event(), Time(1)).await;
         assert!(matches!(&lost, Err(StoreError::Unavailable(_))), "{lost:?}");
         assert!(lost.expect_err("lost").to_string().contains("may have happened"));
+        assert!(proxy.has_cut(), "{how:?}");
         assert_eq!(w.events().len(), happened, "{how:?}");
     }
 }
