@@ -97,7 +97,7 @@ impl Running {
     }
 
     /// Waits for its end.
-    pub fn to_its_end(mut self, at_most: Duration) -> (Option<i32>, String) {
+    pub fn ended_within(mut self, at_most: Duration) -> (Option<i32>, String) {
         assert!(process::wait_for_end(&mut self.child, at_most), "it does not end: {}", self.said());
         (self.child.wait().expect("it ended").code(), self.said())
     }
