@@ -215,9 +215,9 @@ async fn long_lists_of_keys_come_in_pages_that_belong_to_who_asked() {
 
 /// Two nodes on one database and one bucket that ask each other's changes every so many seconds.
 async fn two_nodes(asks_every: Option<u32>) -> (Node, Node) {
-    let (database, bucket) = (new_database(), Bucket::new());
+    let (database, bucket) = (new_database(cluster()), Bucket::new());
     let url = cluster().url(&database);
-    let setup = Setup::in_bucket(&bucket, bucket.address()).on_database(&database, &url);
+    let setup = Setup::in_bucket(&bucket, bucket.address()).on_database(cluster(), &database, &url);
     let setup = setup.external("unix:/tmp/lhfile-nobody-listens-here").without_scanner();
     let setup = asks_every.map_or_else(|| setup.clone(), |seconds| setup.clone().asks_every(seconds));
     tokio::join!(Node::start(setup.clone()), Node::start(setup))
@@ -242,7 +242,7 @@ async fn key_counts_on_every_node_within_two_seconds_and_so_does_its_end() {
 async fn nodes_that_hardly_ever_ask_hear_of_changes_also_after_their_connections_were_cut() {
     let (one, other) = two_nodes(Some(3_600)).await;
     let admin = Service::all();
-    let database = one.postgres().expect("on PostgreSQL").to_owned();
+    let database = one.postgres().expect("on PostgreSQL").1.to_owned();
     let listeners = format!("datname = '{database}' AND application_name = 'lhfile-listen'");
     let listening = async || {
         let count = format!("SELECT count(*) FROM pg_stat_activity WHERE {listeners}");
@@ -274,7 +274,7 @@ async fn nodes_that_hardly_ever_ask_hear_of_changes_also_after_their_connections
 async fn stopped_database_is_told_and_keys_go_on_after_it() {
     let node = Node::start(plain().on_postgres()).await;
     let (secret, _) = node.create_key(wanted("service:b", &["chat_sync"], &["*"]), &Service::all()).await.expect("may");
-    let database = node.postgres().expect("on PostgreSQL").to_owned();
+    let database = node.postgres().expect("on PostgreSQL").1.to_owned();
     let allow = |yes: bool| {
         cluster().psql("postgres", &format!("ALTER DATABASE {database} ALLOW_CONNECTIONS {yes}"));
         let cut = format!("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{database}'");

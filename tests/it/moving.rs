@@ -61,7 +61,7 @@ fn schema_is_checked_and_made_on_both_engines() {
     let folder = new_folder();
     let secret = folder.join("secret-of-all");
     fs::write(&secret, "5e".repeat(32)).expect("our own folder");
-    let url = cluster().url(&new_database());
+    let url = cluster().url(&new_database(cluster()));
     let secret = secret.to_string_lossy().into_owned();
     let postgres = [("LHFILE_DATABASE_URL", url.as_str()), ("LHFILE_SECRET_FILE", secret.as_str())];
     for env in [&[][..], &postgres[..]] {
@@ -85,7 +85,7 @@ fn schema_is_checked_and_made_on_both_engines() {
 #[tokio::test]
 async fn database_goes_to_the_other_engine_and_back_beside_its_server() {
     let (mut node, files) = with_files(Setup::on_disk().on_sqlite()).await;
-    let name = new_database();
+    let name = new_database(cluster());
     let url = cluster().url(&name);
     let prepared = migrate(&node, &["database", "--to", &url, "--prepare"]);
     assert_eq!((prepared.code, moved_to(&prepared)), (Some(0), "prepared".to_owned()), "{}", prepared.err);
@@ -133,7 +133,7 @@ async fn database_goes_to_the_other_engine_and_back_beside_its_server() {
 async fn database_of_another_store_is_refused_and_so_is_its_own() {
     let (node, _) = with_files(Setup::on_disk().on_sqlite()).await;
     let (other, _) = with_files(Setup::on_disk().on_postgres()).await;
-    let url = cluster().url(other.postgres().expect("on PostgreSQL"));
+    let url = cluster().url(other.postgres().expect("on PostgreSQL").1);
     let before = other.texts("SELECT id AS t FROM chats ORDER BY id");
     let refused = migrate(&node, &["database", "--to", &url, "--yes"]);
     assert!(refused.code == Some(1) && refused.err.contains("name an empty one"), "{}", refused.err);
@@ -146,7 +146,7 @@ async fn database_of_another_store_is_refused_and_so_is_its_own() {
     let unasked = migrate(&node, &["database", "--to", &url]);
     assert!(unasked.code == Some(2) && unasked.err.contains("--yes"), "{}", unasked.err);
 
-    let newer = new_database();
+    let newer = new_database(cluster());
     let to = cluster().url(&newer);
     assert_eq!(migrate(&node, &["database", "--to", &to, "--prepare"]).code, Some(0));
     cluster().psql(&newer, "INSERT INTO __diesel_schema_migrations (version) VALUES ('00000000009999')");

@@ -21,7 +21,7 @@ use super::{
     Bucket,
     callers::SECRET,
     orphan,
-    postgres::Cluster,
+    postgres::{Cluster, cluster},
     process,
     setup::{Blobs, Database, Setup},
 };
@@ -110,7 +110,7 @@ impl Node {
     /// From the next start on its database is this one on PostgreSQL, or the file in its data folder.
     pub fn move_to_database(&mut self, name: Option<&str>) {
         self.setup.database = match name {
-            Some(name) => Database::Postgres(name.to_owned(), cluster().url(name)),
+            Some(name) => Database::Postgres(cluster(), name.to_owned(), cluster().url(name)),
             None => Database::Sqlite,
         };
         self.write_config();

@@ -110,6 +110,11 @@ impl Setup {
         self.database = Database::Sqlite;
         self
     }
+    /// On a PostgreSQL database of its own, whatever the pair.
+    pub fn on_postgres(mut self) -> Self {
+        self.database = Database::NewPostgres;
+        self
+    }
     /// On this database of this PostgreSQL, reached at this URL.
     pub fn on_database(mut self, cluster: &'static Cluster, name: &str, url: &str) -> Self {
         self.database = Database::Postgres(cluster, name.to_owned(), url.to_owned());

@@ -14,7 +14,7 @@ use crate::harness::{Bucket, Operator, Setup, node::new_database, postgres::clus
 #[tokio::test]
 async fn copy_of_a_database_that_was_killed_is_served_by_nobody_and_goes_on() {
     let (mut node, files) = with_files(Setup::on_disk().on_sqlite()).await;
-    let name = new_database();
+    let name = new_database(cluster());
     let to = ["database", "--to", &cluster().url(&name), "--yes"];
     for point in ["M-begun", "M-rows", "M-closed", "M-compared"] {
         begin(&node, &to, Some(point)).killed_where_it_stops(&node);
@@ -67,7 +67,7 @@ async fn copy_of_files_that_was_killed_goes_on() {
 #[tokio::test]
 async fn switch_waits_for_uploads_and_whoever_interrupts_it_gets_read_only_back() {
     let (node, _) = with_files(Setup::on_disk().on_sqlite()).await;
-    let to = ["database", "--to", &cluster().url(&new_database()), "--yes"];
+    let to = ["database", "--to", &cluster().url(&new_database(cluster())), "--yes"];
     let bytes = samples::text(600_000, "slow");
     let messages = node.upload("slow.txt", bytes).to_chat("0").messages();
     let last = messages.len() - 1;

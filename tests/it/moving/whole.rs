@@ -81,7 +81,7 @@ async fn moved_while_uploads_go_on(number: usize) {
     known.extend(add_files(&node, number));
     node.start_again().await;
 
-    let (bucket, name) = (Bucket::new(), new_database());
+    let (bucket, name) = (Bucket::new(), new_database(cluster()));
     let (to_bucket, s3) = (bucket.url(), in_bucket(&node, &bucket));
     let to_database = cluster().url(&name);
     let over = Arc::new(AtomicBool::new(false));
