@@ -14,12 +14,12 @@ use tonic::Code;
 
 use crate::harness::{
     Node, Operator, Setup, assert_refused,
-    node::new_database,
     postgres::{USER, cluster},
     proxy::{Cut, Proxy},
     reason_of,
     refusal::has_retry,
     samples,
+    setup::new_database,
 };
 
 /// A node, and its way to the database.

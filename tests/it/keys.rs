@@ -10,10 +10,11 @@ use crate::harness::{
     Bucket, Node, Operator, Service, Setup, assert_refused,
     calls::request,
     keys::wanted,
-    node::new_database,
     pb::{self, CreateKeyRequest},
     postgres::cluster,
-    reason_of, samples, shared,
+    reason_of, samples,
+    setup::new_database,
+    shared,
 };
 
 /// A server that needs no scanner.

@@ -14,7 +14,7 @@ use program::{in_bucket, migrate, moved_to};
 
 use crate::{
     cli::program::lhfile,
-    harness::{Bucket, Node, Operator, Setup, node::new_database, node::new_folder, postgres::cluster, samples},
+    harness::{Bucket, Node, Operator, Setup, node::new_folder, postgres::cluster, samples, setup::new_database},
 };
 
 /// A server with a few files: shared bytes, several chats, a deleted one, a request id; and the ids of those that are there.

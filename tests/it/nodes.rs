@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Bucket, Node, Operator, Setup, node::new_database, postgres::cluster, reason_of, samples};
+use crate::harness::{Bucket, Node, Operator, Setup, postgres::cluster, reason_of, samples, setup::new_database};
 
 /// Two nodes on one database and one bucket, the first of them perhaps to stop somewhere.
 async fn two_nodes(stops_at: Option<&str>) -> (Node, Node) {

@@ -13,11 +13,8 @@ use super::{
     client::{Client, Field, HALLS},
 };
 use crate::harness::{
-    Bucket, Node, Setup,
-    clamd::Clamd,
-    garages::Garages,
-    node::{new_database, new_folder},
-    postgres::Cluster as Postgres,
+    Bucket, Node, Setup, clamd::Clamd, garages::Garages, node::new_folder, postgres::Cluster as Postgres,
+    setup::new_database,
 };
 
 /// How long what is left over may take to be cleared away; the machine may be busy.

@@ -356,14 +356,6 @@ impl Drop for Node {
     }
 }
 
-/// An empty PostgreSQL database, in which statements of the tests mean what they mean on SQLite.
-pub fn new_database(cluster: &Cluster) -> String {
-    let name = cluster.create_database("template0");
-    let hex = "CREATE FUNCTION hex(bytea) RETURNS text LANGUAGE sql IMMUTABLE RETURN encode($1, 'hex')";
-    cluster.psql(&name, hex);
-    name
-}
-
 fn mount(folder: &Path, size: &str) {
     fs::create_dir(folder).expect("our own folder");
     let mount =

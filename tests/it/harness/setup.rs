@@ -8,7 +8,6 @@ use tonic::transport::ClientTlsConfig;
 
 use super::{
     Bucket,
-    node::new_database,
     postgres::{Cluster, cluster},
 };
 
@@ -166,4 +165,12 @@ impl Setup {
         let address = format!("scanner.address = {address:?}");
         self.config("scanner.mode = \"external\"").config(address).config("scanner.limits.threads = 4")
     }
+}
+
+/// An empty PostgreSQL database, in which statements of the tests mean what they mean on SQLite.
+pub fn new_database(cluster: &Cluster) -> String {
+    let name = cluster.create_database("template0");
+    let hex = "CREATE FUNCTION hex(bytea) RETURNS text LANGUAGE sql IMMUTABLE RETURN encode($1, 'hex')";
+    cluster.psql(&name, hex);
+    name
 }

@@ -9,7 +9,7 @@ use super::{
     program::{begin, migrate, moved_to},
     serves, with_files,
 };
-use crate::harness::{Bucket, Operator, Setup, node::new_database, postgres::cluster, samples, upload};
+use crate::harness::{Bucket, Operator, Setup, postgres::cluster, samples, setup::new_database, upload};
 
 #[tokio::test]
 async fn copy_of_a_database_that_was_killed_is_served_by_nobody_and_goes_on() {

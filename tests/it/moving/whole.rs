@@ -18,7 +18,7 @@ use super::{
     program::{begin, migrate, moved_to},
     with_files,
 };
-use crate::harness::{Bucket, Node, Operator, Setup, node::new_database, postgres::cluster, samples};
+use crate::harness::{Bucket, Node, Operator, Setup, postgres::cluster, samples, setup::new_database};
 
 /// The id and the hash of a file.
 type Known = (String, String);
