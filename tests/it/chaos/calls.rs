@@ -50,10 +50,16 @@ pub enum Call {
     Silent,
 }
 
+/// How the generated clients tell that there is no connection to send on, without a cause.
+const NOT_SENT: &str = "Service was not ready: ";
+
 /// A status out of an answer has no cause; one that the library made of a broken connection has that as its cause.
 impl From<Status> for Call {
     fn from(status: Status) -> Self {
         let mut cause = status.source();
+        if cause.is_none() && status.message().starts_with(NOT_SENT) {
+            return Call::Broken(status);
+        }
         if cause.is_none() {
             return Call::Refused(status);
         }
