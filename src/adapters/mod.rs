@@ -4,5 +4,7 @@
 
 pub mod blobs;
 pub mod content;
+#[cfg(test)]
+pub mod memory;
 pub mod scanner;
 pub mod sql;
