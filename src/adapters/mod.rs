@@ -8,3 +8,6 @@ pub mod content;
 pub mod memory;
 pub mod scanner;
 pub mod sql;
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use lhfile::ports::{BlobError, Spool as _};
+use lhfile::ports::BlobError;
 
 use crate::{
     blob_contract::{World, key, pattern},

@@ -17,9 +17,7 @@ use futures_util::stream;
 
 use crate::{
     domain::{BlobKey, StoreId},
-    ports::{
-        BlobError, BlobStore, BlobStream, ByteSource, MultipartId, ReadSeek, Spool, SpoolWriter, Spooled, Tap,
-    },
+    ports::{BlobError, BlobStore, BlobStream, ByteSource, MultipartId, ReadSeek, Spool, SpoolWriter, Spooled, Tap},
 };
 
 /// Most bytes of a chunk on its way out.
@@ -27,24 +25,30 @@ const CHUNK: u64 = 256 << 10;
 
 /// The spool. Clones are the same one.
 #[derive(Clone)]
-pub struct MemorySpool(Arc<Mutex<Disk>>);
+pub struct MemorySpool(Arc<Mutex<Spooling>>);
 
 /// The store, which takes its bytes from one spool. Clones are the same one.
 #[derive(Clone)]
 pub struct MemoryBlobs {
-    disk: Arc<Mutex<Disk>>,
+    spool: MemorySpool,
+    store: Arc<Mutex<Keeping>>,
     part: u64,
 }
 
-/// What lies in both.
-struct Disk {
+/// What lies in the spool.
+struct Spooling {
     budget: u64,
     spooled: HashMap<BlobKey, Entry>,
     writers: u64,
+}
+
+/// What the store keeps.
+#[derive(Default)]
+struct Keeping {
     kept: BTreeMap<BlobKey, Bytes>,
     parts: BTreeMap<String, BlobKey>,
     begun: u64,
-    store_id: Option<StoreId>,
+    id: Option<StoreId>,
 }
 
 /// What lies in the spool under one key, or is about to.
@@ -56,11 +60,11 @@ struct Entry {
     synced: bool,
 }
 
-fn locked(disk: &Mutex<Disk>) -> MutexGuard<'_, Disk> {
-    disk.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Disk {
+impl Spooling {
     fn left(&self) -> u64 {
         let used: u64 = self.spooled.values().map(|entry| entry.bytes.len() as u64).sum();
         self.budget.saturating_sub(used)
@@ -76,20 +80,12 @@ impl Disk {
 impl MemorySpool {
     /// An empty one that takes so many bytes.
     pub fn new(budget: u64) -> Self {
-        Self(Arc::new(Mutex::new(Disk {
-            budget,
-            spooled: HashMap::new(),
-            writers: 0,
-            kept: BTreeMap::new(),
-            parts: BTreeMap::new(),
-            begun: 0,
-            store_id: None,
-        })))
+        Self(Arc::new(Mutex::new(Spooling { budget, spooled: HashMap::new(), writers: 0 })))
     }
 
-    /// The store beside it, which takes what is larger than `part` bytes in parts.
+    /// A store beside it, which takes what is larger than `part` bytes in parts.
     pub fn store(&self, part: u64) -> MemoryBlobs {
-        MemoryBlobs { disk: Arc::clone(&self.0), part }
+        MemoryBlobs { spool: self.clone(), store: Arc::default(), part }
     }
 }
 
@@ -100,12 +96,12 @@ impl Spool for MemorySpool {
     }
 
     fn writer(&self, key: BlobKey) -> Box<dyn SpoolWriter> {
-        let mut disk = locked(&self.0);
-        disk.writers += 1;
-        let number = disk.writers;
+        let mut spooling = locked(&self.0);
+        spooling.writers += 1;
+        let number = spooling.writers;
         let fresh = Entry { writer: number, bytes: Vec::new(), lies: false, synced: false };
-        disk.spooled.entry(key).or_insert(fresh);
-        Box::new(Writer { disk: Arc::clone(&self.0), key, number, failed: false })
+        spooling.spooled.entry(key).or_insert(fresh);
+        Box::new(Writer { spool: self.clone(), key, number, failed: false })
     }
 
     async fn discard(&self, key: BlobKey) -> Result<(), BlobError> {
@@ -119,7 +115,7 @@ impl Spool for MemorySpool {
 }
 
 struct Writer {
-    disk: Arc<Mutex<Disk>>,
+    spool: MemorySpool,
     key: BlobKey,
     number: u64,
     failed: bool,
@@ -127,9 +123,9 @@ struct Writer {
 
 impl Writer {
     fn append(&self, chunks: &[Bytes]) -> io::Result<()> {
-        let mut disk = locked(&self.disk);
-        let left = disk.left();
-        let entry = disk.entry(self.key, self.number)?;
+        let mut spooling = locked(&self.spool.0);
+        let left = spooling.left();
+        let entry = spooling.entry(self.key, self.number)?;
         entry.lies = true;
         if chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>() > left {
             return Err(io::ErrorKind::StorageFull.into());
@@ -152,24 +148,24 @@ impl SpoolWriter for Writer {
     fn seal(mut self: Box<Self>) -> io::Result<Arc<dyn Spooled>> {
         // An upload of no bytes is a file, too.
         self.write(&[])?;
-        let bytes = Bytes::from(locked(&self.disk).entry(self.key, self.number)?.bytes.clone());
-        Ok(Arc::new(Sealed { disk: Arc::clone(&self.disk), key: self.key, number: self.number, bytes }))
+        let bytes = Bytes::from(locked(&self.spool.0).entry(self.key, self.number)?.bytes.clone());
+        Ok(Arc::new(Sealed { spool: self.spool.clone(), key: self.key, number: self.number, bytes }))
     }
 }
 
 impl Drop for Writer {
     /// A writer that made nothing leaves nothing.
     fn drop(&mut self) {
-        let mut disk = locked(&self.disk);
-        if disk.entry(self.key, self.number).is_ok_and(|entry| !entry.lies) {
-            disk.spooled.remove(&self.key);
+        let mut spooling = locked(&self.spool.0);
+        if spooling.entry(self.key, self.number).is_ok_and(|entry| !entry.lies) {
+            spooling.spooled.remove(&self.key);
         }
     }
 }
 
 /// A whole upload.
 struct Sealed {
-    disk: Arc<Mutex<Disk>>,
+    spool: MemorySpool,
     key: BlobKey,
     number: u64,
     bytes: Bytes,
@@ -182,14 +178,14 @@ impl Spooled for Sealed {
 
     fn sync(&self) -> io::Result<()> {
         // What was discarded meanwhile can be synced, too, and is no more for it.
-        if let Ok(entry) = locked(&self.disk).entry(self.key, self.number) {
+        if let Ok(entry) = locked(&self.spool.0).entry(self.key, self.number) {
             entry.synced = true;
         }
         Ok(())
     }
 
     fn is_synced(&self) -> bool {
-        locked(&self.disk).entry(self.key, self.number).is_ok_and(|entry| entry.synced)
+        locked(&self.spool.0).entry(self.key, self.number).is_ok_and(|entry| entry.synced)
     }
 }
 
@@ -204,38 +200,25 @@ impl ByteSource for Sealed {
 }
 
 impl MemoryBlobs {
+    /// The same store as another node has it, beside that node's spool.
+    pub fn beside(&self, spool: &MemorySpool) -> Self {
+        Self { spool: spool.clone(), ..self.clone() }
+    }
+
     /// Every key that is kept, with its bytes.
     pub fn kept(&self) -> BTreeMap<BlobKey, Bytes> {
-        locked(&self.disk).kept.clone()
+        locked(&self.store).kept.clone()
     }
 
     /// The keys of the uploads in parts that are open, one for each.
     pub fn open_parts(&self) -> Vec<BlobKey> {
-        locked(&self.disk).parts.values().copied().collect()
+        locked(&self.store).parts.values().copied().collect()
     }
 }
 
-impl Disk {
-    fn publish(&mut self, key: BlobKey, parts: Option<&MultipartId>, part: u64) -> Result<(), BlobError> {
-        let refuse = |why: &str| BlobError::Unavailable(io::Error::other(why.to_owned()));
-        let entry = self.spooled.get(&key).filter(|entry| entry.lies).ok_or(BlobError::Missing(key))?;
-        if !entry.synced {
-            return Err(refuse("the upload was not synced"));
-        }
-        if entry.bytes.len() as u64 > part && !parts.is_some_and(|id| self.parts.get(&id.0) == Some(&key)) {
-            return Err(refuse("there is no such upload in parts"));
-        }
-        if self.kept.contains_key(&key) {
-            return Err(refuse("the key is taken"));
-        }
-        if let Some(id) = parts {
-            self.parts.remove(&id.0);
-        }
-        if let Some(entry) = self.spooled.remove(&key) {
-            self.kept.insert(key, entry.bytes.into());
-        }
-        Ok(())
-    }
+/// What the store answers that takes no such bytes.
+fn refused(why: &str) -> BlobError {
+    BlobError::Unavailable(io::Error::other(why.to_owned()))
 }
 
 #[async_trait]
@@ -244,19 +227,38 @@ impl BlobStore for MemoryBlobs {
         if size <= self.part {
             return Ok(None);
         }
-        let mut disk = locked(&self.disk);
-        disk.begun += 1;
-        let id = format!("parts-{}", disk.begun);
-        disk.parts.insert(id.clone(), key);
+        let mut store = locked(&self.store);
+        store.begun += 1;
+        let id = format!("parts-{}", store.begun);
+        store.parts.insert(id.clone(), key);
         Ok(Some(MultipartId(id)))
     }
 
     async fn publish(&self, spooled: Arc<dyn Spooled>, parts: Option<MultipartId>) -> Result<(), BlobError> {
-        locked(&self.disk).publish(spooled.key(), parts.as_ref(), self.part)
+        let key = spooled.key();
+        let (mut spooling, mut store) = (locked(&self.spool.0), locked(&self.store));
+        let entry = spooling.spooled.get(&key).filter(|entry| entry.lies).ok_or(BlobError::Missing(key))?;
+        if !entry.synced {
+            return Err(refused("the upload was not synced"));
+        }
+        let in_parts = entry.bytes.len() as u64 > self.part;
+        if in_parts && !parts.as_ref().is_some_and(|id| store.parts.get(&id.0) == Some(&key)) {
+            return Err(refused("there is no such upload in parts"));
+        }
+        if store.kept.contains_key(&key) {
+            return Err(refused("the key is taken"));
+        }
+        if let Some(id) = parts {
+            store.parts.remove(&id.0);
+        }
+        if let Some(entry) = spooling.spooled.remove(&key) {
+            store.kept.insert(key, entry.bytes.into());
+        }
+        Ok(())
     }
 
     async fn open(&self, key: BlobKey, range: Range<u64>, tap: Option<Tap>) -> Result<BlobStream, BlobError> {
-        let bytes = locked(&self.disk).kept.get(&key).cloned().ok_or(BlobError::Missing(key))?;
+        let bytes = locked(&self.store).kept.get(&key).cloned().ok_or(BlobError::Missing(key))?;
         Ok(Box::pin(stream::unfold((range, tap), move |(range, mut tap)| {
             let chunk = next_chunk(&bytes, &range, key);
             if let (Some(Ok(chunk)), Some(tap)) = (&chunk, &mut tap) {
@@ -272,19 +274,19 @@ impl BlobStore for MemoryBlobs {
     }
 
     async fn delete(&self, key: BlobKey) -> Result<(), BlobError> {
-        locked(&self.disk).kept.remove(&key);
+        locked(&self.store).kept.remove(&key);
         Ok(())
     }
 
     async fn discard(&self, key: BlobKey, _parts: Option<MultipartId>) -> Result<(), BlobError> {
-        let mut disk = locked(&self.disk);
-        disk.parts.retain(|_, of| *of != key);
-        disk.kept.remove(&key);
+        let mut store = locked(&self.store);
+        store.parts.retain(|_, of| *of != key);
+        store.kept.remove(&key);
         Ok(())
     }
 
     async fn size(&self, key: BlobKey) -> Result<Option<u64>, BlobError> {
-        Ok(locked(&self.disk).kept.get(&key).map(|bytes| bytes.len() as u64))
+        Ok(locked(&self.store).kept.get(&key).map(|bytes| bytes.len() as u64))
     }
 
     async fn probe(&self) -> Result<(), BlobError> {
@@ -292,11 +294,11 @@ impl BlobStore for MemoryBlobs {
     }
 
     async fn store_id(&self) -> Result<Option<StoreId>, BlobError> {
-        Ok(locked(&self.disk).store_id)
+        Ok(locked(&self.store).id)
     }
 
     async fn put_store_id(&self, id: StoreId) -> Result<(), BlobError> {
-        locked(&self.disk).store_id = Some(id);
+        locked(&self.store).id = Some(id);
         Ok(())
     }
 }

@@ -4,9 +4,7 @@
 
 use super::{BlobRow, Tables};
 use crate::{
-    domain::{
-        Actor, Blob, BlobKey, BlobState, Event, EventKind, Sha256, Verdict, VerdictKind, admission::Received,
-    },
+    domain::{Actor, Blob, BlobKey, BlobState, Event, EventKind, Sha256, Verdict, VerdictKind, admission::Received},
     ports::StoreError,
 };
 
@@ -26,12 +24,7 @@ impl Tables {
         is_looked(verdict) && hits.any(|blob| is_of(blob, received) && blob.verdict.at > verdict.at)
     }
 
-    pub(super) fn new_blob(
-        &mut self,
-        key: BlobKey,
-        received: &Received,
-        verdict: Verdict,
-    ) -> Result<Blob, StoreError> {
+    pub(super) fn new_blob(&mut self, key: BlobKey, received: &Received, verdict: Verdict) -> Result<Blob, StoreError> {
         if self.blobs.values().any(|row| row.blob.key == key) {
             return Err(StoreError::Duplicate("blob key".to_owned()));
         }

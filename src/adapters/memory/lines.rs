@@ -58,10 +58,7 @@ impl Tables {
             let [kind, engine, signatures, at] = found;
             let signature = row.signature.clone();
             let state = name(blob.state);
-            lines.push(line(
-                "blobs",
-                [key, sha256, text(blob.size), state, kind, engine, signatures, at, signature],
-            ));
+            lines.push(line("blobs", [key, sha256, text(blob.size), state, kind, engine, signatures, at, signature]));
         }
         for row in self.files.values() {
             let (file, [kind, id]) = (&row.file, person(&row.file.uploader));

@@ -5,9 +5,7 @@
 use super::*;
 use crate::{domain::StoreId, ports::StoreClaim};
 
-#[tokio::test]
-async fn of_many_claims_the_first_counts_and_is_confirmed_once() {
-    let w = world();
+pub async fn of_many_claims_the_first_counts_and_is_confirmed_once(w: World) {
     assert_eq!(w.store.find_store_claim().await.expect("finds"), None);
     let places: Vec<_> = (1..=8_u8).map(|n| (n, format!("s3://bucket-{n}"))).collect();
     let claims = places.iter().map(|(n, place)| w.store.claim_store_id(StoreId([*n; 16]), place));

@@ -1,6 +1,6 @@
 //! Rules of uploads: intents, request ids, fencing, the commit, sharing, quarantine, what a kill leaves.
 //!
-//! Not here: the world they are tried in (`super`) and the query plans (`plans.rs`).
+//! Not here: the world they are tried in (`world.rs`).
 
 use super::*;
 use crate::{
@@ -8,9 +8,7 @@ use crate::{
     ports::{Before, MultipartId, REQUEST_ID_SECS},
 };
 
-#[tokio::test]
-async fn a_committed_upload_is_found_with_everything_it_was_made_of() {
-    let w = world();
+pub async fn a_committed_upload_is_found_with_everything_it_was_made_of(w: World) {
     w.put("42", ChatStatus::Active, Some("17")).await;
     let caller = operator("17", &[], &[]);
     let upload = Upload { message_id: Some("m1".into()), ..Upload::to(chat("42")) };
@@ -26,9 +24,7 @@ async fn a_committed_upload_is_found_with_everything_it_was_made_of() {
     assert_eq!(library.file.number, (1 << 32) + 1);
 }
 
-#[tokio::test]
-async fn the_same_request_id_gets_the_same_file_for_24_hours_and_for_its_person_only() {
-    let w = world();
+pub async fn the_same_request_id_gets_the_same_file_for_24_hours_and_for_its_person_only(w: World) {
     let caller = operator("17", &[], &[]);
     let upload = Upload { request_id: Some("r1".into()), ..Upload::to(Target::Library) };
     let view = w.upload(&caller, &upload).await;
@@ -42,9 +38,7 @@ async fn the_same_request_id_gets_the_same_file_for_24_hours_and_for_its_person_
     w.started(&caller, &upload).await;
 }
 
-#[tokio::test]
-async fn a_newer_stream_with_the_same_request_id_fences_the_older() {
-    let w = world();
+pub async fn a_newer_stream_with_the_same_request_id_fences_the_older(w: World) {
     let caller = operator("17", &[], &[]);
     let upload = Upload { request_id: Some("r1".into()), ..Upload::to(Target::Library) };
     let older = w.started(&caller, &upload).await;
@@ -64,9 +58,7 @@ async fn a_newer_stream_with_the_same_request_id_fences_the_older() {
     assert!(matches!(w.begin(&caller, &upload).await.expect("begins"), Begun::Before(_)));
 }
 
-#[tokio::test]
-async fn an_upload_is_admitted_with_its_chat_as_it_is_and_a_refused_one_writes_and_fences_nothing() {
-    let w = world();
+pub async fn an_upload_is_admitted_with_its_chat_as_it_is_and_a_refused_one_writes_and_fences_nothing(w: World) {
     w.put("42", ChatStatus::Closed, Some("17")).await;
     let caller = operator("17", &[], &[]);
     let upload = Upload { request_id: Some("r1".into()), ..Upload::to(chat("42")) };
@@ -88,9 +80,7 @@ async fn an_upload_is_admitted_with_its_chat_as_it_is_and_a_refused_one_writes_a
     ready(w.store.commit_upload(w.commit(&caller, &upload, older)).await.expect("it was not fenced"));
 }
 
-#[tokio::test]
-async fn a_refused_upload_frees_its_request_id() {
-    let w = world();
+pub async fn a_refused_upload_frees_its_request_id(w: World) {
     let caller = operator("17", &[], &[]);
     let upload = Upload { request_id: Some("r1".into()), ..Upload::to(Target::Library) };
     let intent = w.started(&caller, &upload).await;
@@ -100,9 +90,7 @@ async fn a_refused_upload_frees_its_request_id() {
     assert_eq!(reason(w.store.commit_upload(w.commit(&caller, &upload, intent)).await), Reason::Fenced);
 }
 
-#[tokio::test]
-async fn a_commit_happens_once() {
-    let w = world();
+pub async fn a_commit_happens_once(w: World) {
     let caller = operator("17", &[], &[]);
     let upload = Upload::to(Target::Library);
     let intent = w.started(&caller, &upload).await;
@@ -111,9 +99,7 @@ async fn a_commit_happens_once() {
     assert_eq!(w.events(), ["FILE_UPLOADED"]);
 }
 
-#[tokio::test]
-async fn the_chat_is_judged_again_inside_the_commit() {
-    let w = world();
+pub async fn the_chat_is_judged_again_inside_the_commit(w: World) {
     w.put("1", ChatStatus::Active, None).await;
     let someone = visitor("v", &["1"]);
     let upload = Upload::to(chat("1"));
@@ -133,9 +119,7 @@ async fn the_chat_is_judged_again_inside_the_commit() {
     assert_eq!(dead, [second, fourth]);
 }
 
-#[tokio::test]
-async fn a_shared_blob_must_be_active_and_takes_the_better_verdict() {
-    let w = world();
+pub async fn a_shared_blob_must_be_active_and_takes_the_better_verdict(w: World) {
     let caller = operator("17", &[], &[]);
     let upload = Upload::to(Target::Library);
     let share = async |kind, signatures: &str, blob| {
@@ -177,9 +161,7 @@ async fn a_shared_blob_must_be_active_and_takes_the_better_verdict() {
     assert!(!w.store.fence_upload(of(BlobKey([9; 16]))).await.expect("looks"));
 }
 
-#[tokio::test]
-async fn a_verdict_older_than_a_hit_on_the_same_bytes_is_not_stored() {
-    let w = world();
+pub async fn a_verdict_older_than_a_hit_on_the_same_bytes_is_not_stored(w: World) {
     let caller = operator("17", &[], &[]);
     let upload = Upload::to(Target::Library);
     let stored = w.upload(&caller, &upload).await;
@@ -208,9 +190,7 @@ async fn a_verdict_older_than_a_hit_on_the_same_bytes_is_not_stored() {
     ready(commit(VerdictKind::NotScanned, 99, "", 10).await);
 }
 
-#[tokio::test]
-async fn a_dead_nodes_intents_are_listed_when_their_lease_is_over_and_own_ones_at_start() {
-    let w = world();
+pub async fn a_dead_nodes_intents_are_listed_when_their_lease_is_over_and_own_ones_at_start(w: World) {
     let caller = operator("17", &[], &[]);
     let intent = w.started(&caller, &Upload::to(Target::Library)).await;
     let now = w.now();
@@ -224,9 +204,7 @@ async fn a_dead_nodes_intents_are_listed_when_their_lease_is_over_and_own_ones_a
     assert_eq!(w.store.list_dead_uploads(None, now.plus_secs(601), 10).await.expect("lists"), [intent]);
 }
 
-#[tokio::test]
-async fn old_request_ids_are_forgotten_and_running_ones_kept() {
-    let w = world();
+pub async fn old_request_ids_are_forgotten_and_running_ones_kept(w: World) {
     let caller = operator("17", &[], &[]);
     for id in ["r1", "r2"] {
         w.upload(&caller, &Upload { request_id: Some(id.into()), ..Upload::to(Target::Library) }).await;
@@ -238,9 +216,7 @@ async fn old_request_ids_are_forgotten_and_running_ones_kept() {
     assert_eq!(w.store.list_dead_uploads(None, later, 10).await.expect("lists").len(), 1);
 }
 
-#[tokio::test]
-async fn upload_in_parts_is_noted_for_a_running_intent_only() {
-    let w = world();
+pub async fn upload_in_parts_is_noted_for_a_running_intent_only(w: World) {
     let caller = operator("17", &[], &[]);
     let upload = Upload { request_id: Some("r1".into()), ..Upload::to(Target::Library) };
     let parts = |id: &str| MultipartId(id.to_owned());
