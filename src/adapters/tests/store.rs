@@ -7,7 +7,6 @@
 use std::sync::{Arc, atomic::Ordering};
 
 pub mod chats;
-mod differential;
 
 pub mod engines;
 pub mod files;
@@ -95,6 +94,7 @@ contract! {
         a_commit_happens_once;
         the_chat_is_judged_again_inside_the_commit;
         a_shared_blob_must_be_active_and_takes_the_better_verdict;
+        a_blob_of_other_bytes_is_not_shared_and_takes_no_verdict_of_them;
         a_verdict_older_than_a_hit_on_the_same_bytes_is_not_stored;
         a_dead_nodes_intents_are_listed_when_their_lease_is_over_and_own_ones_at_start;
         old_request_ids_are_forgotten_and_running_ones_kept;

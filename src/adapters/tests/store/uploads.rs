@@ -161,6 +161,19 @@ pub async fn a_shared_blob_must_be_active_and_takes_the_better_verdict(w: World)
     assert!(!w.store.fence_upload(of(BlobKey([9; 16]))).await.expect("looks"));
 }
 
+pub async fn a_blob_of_other_bytes_is_not_shared_and_takes_no_verdict_of_them(w: World) {
+    let caller = operator("17", &[], &[]);
+    let upload = Upload::to(Target::Library);
+    let stored = w.upload(&caller, &upload).await;
+    for other in [Upload { tag: 1, ..upload.clone() }, Upload { size: 11, ..upload }] {
+        let intent = w.started(&caller, &other).await;
+        let mut commit = w.commit(&caller, &other, intent);
+        (commit.bytes, commit.verdict) = (BytesAt::Shared(stored.blob.id), verdict(VerdictKind::Clean, "9"));
+        assert!(matches!(w.store.commit_upload(commit).await.expect("no failure"), Committed::BlobGone));
+    }
+    assert_eq!(w.find(&stored, &caller).await, Some(stored));
+}
+
 pub async fn a_verdict_older_than_a_hit_on_the_same_bytes_is_not_stored(w: World) {
     let caller = operator("17", &[], &[]);
     let upload = Upload::to(Target::Library);
