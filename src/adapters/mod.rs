@@ -10,4 +10,4 @@ pub mod scanner;
 pub mod sql;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

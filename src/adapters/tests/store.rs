@@ -7,7 +7,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 pub mod chats;
-mod differential;
+pub mod differential;
 
 pub mod engines;
 pub mod files;

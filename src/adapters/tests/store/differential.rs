@@ -9,7 +9,7 @@ use super::{World, engines};
 
 mod calls;
 mod chats;
-mod draw;
+pub mod draw;
 mod files;
 mod rows;
 mod uploads;
