@@ -242,7 +242,7 @@ impl BlobStore for MemoryBlobs {
             return Err(refused("the upload was not synced"));
         }
         let in_parts = entry.bytes.len() as u64 > self.part;
-        if in_parts && !parts.as_ref().is_some_and(|id| store.parts.get(&id.0) == Some(&key)) {
+        if in_parts && parts.as_ref().is_none_or(|id| store.parts.get(&id.0) != Some(&key)) {
             return Err(refused("there is no such upload in parts"));
         }
         if store.kept.contains_key(&key) {

@@ -108,7 +108,7 @@ async fn a_full_spool_takes_no_more_and_the_upload_that_filled_it_is_broken(w: &
     let most = Bytes::from(vec![7; 64 << 20]);
     let mut writer = w.spool.writer(key(1));
     for _ in 0..4 {
-        writer.write(&[most.clone()]).expect("room");
+        writer.write(std::slice::from_ref(&most)).expect("room");
     }
     let full = writer.write(&[Bytes::from_static(b"x")]).expect_err("full");
     assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
