@@ -201,6 +201,7 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     let node = database::node_name(config, &*ids).map_err(|e| bad_data(&e))?;
     let blobs = blobs::choose(config, Arc::clone(&spool), disk)?;
     blobs::pair(&*store, &*blobs, &blobs::told_place(config)?, &*ids).await?;
+    blobs.probe().await.map_err(|e| ServeError::Blobs(e.to_string()))?;
 
     let settings = store.load_settings().await?.settings;
     let antivirus = antivirus::open(config, settings.max_file_bytes.unsigned_abs()).await?;

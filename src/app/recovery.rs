@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, stream};
 use super::{App, Error, upload::LEASE_SECS};
 use crate::{
     domain::{Actor, BlobKey, Event, EventKind},
-    ports::Intent,
+    ports::{Dead, Intent},
     telemetry::names,
 };
 
@@ -58,7 +58,7 @@ impl App {
             if alive.is_empty() {
                 continue;
             }
-            if let Err(error) = self.store.renew_leases(&alive, self.clock.now().plus_secs(LEASE_SECS)).await {
+            if let Err(error) = self.store.renew_leases(&alive, self.clock.now(), LEASE_SECS).await {
                 tracing::warn!(%error, "leases could not be renewed; it is tried again");
             }
         }
@@ -83,9 +83,14 @@ impl App {
     }
 
     /// Ends uploads without a file; answers how many. One that cannot be ended now stays, and stops no other.
-    async fn bury_all(&self, dead: Vec<Intent>) -> usize {
-        let buried = stream::iter(dead).map(|intent| async move {
-            let done = self.bury(intent, Event::new(EventKind::UploadAbandoned, Actor::SYSTEM)).await;
+    async fn bury_all(&self, dead: Vec<Dead>) -> usize {
+        let buried = stream::iter(dead).map(|Dead { intent, buried }| async move {
+            let done = if buried {
+                self.bury_again(intent).await
+            } else {
+                // Nobody knows how far it had come: it may have asked the store.
+                self.bury(intent, Event::new(EventKind::UploadAbandoned, Actor::SYSTEM), true).await
+            };
             if let Err(error) = &done {
                 let id = intent.id;
                 tracing::warn!(id, %error, "what a dead upload left could not be removed; it is tried again");
@@ -96,9 +101,9 @@ impl App {
     }
 
     /// Ends an upload without a file, however long the database or the disk takes to come back.
-    pub(super) async fn abandon(&self, intent: Intent, event: Event) {
+    pub(super) async fn abandon(&self, intent: Intent, event: Event, asked_store: bool) {
         let mut pause = FIRST_PAUSE;
-        while let Err(error) = self.bury(intent, event.clone()).await {
+        while let Err(error) = self.bury(intent, event.clone(), asked_store).await {
             tracing::warn!(%error, "an abandoned upload could not be removed yet; it is tried again");
             if self.stop.is_cancelled() {
                 // The intent stays, and the next start recovers it.
@@ -111,18 +116,32 @@ impl App {
 
     /// Fence first: its node may only have been slow, or the answer of its commit been lost, and a file whose bytes we
     /// remove must not appear; nor are parts begun any more that nobody would find. Then the bytes, the row last: a kill
-    /// in between leaves the row, which names them.
-    async fn bury(&self, intent: Intent, event: Event) -> Result<(), Error> {
+    /// in between leaves the row, which names them. Where the store was asked for something, it may still finish that,
+    /// whoever has stopped waiting for it: then the row stays for as long, and is [buried again](Self::bury_again).
+    async fn bury(&self, intent: Intent, event: Event, asked_store: bool) -> Result<(), Error> {
         let published = self.store.fence_upload(intent).await?;
         self.spool.discard(intent.key).await?;
         if !published {
-            let parts = self.store.find_multipart(intent).await?;
-            let started = tokio::time::Instant::now();
-            self.blobs.discard(intent.key, parts).await?;
-            metrics::histogram!(names::BLOB_SECONDS, names::OP => "delete").record(started.elapsed());
+            self.discard_stored(intent).await?;
         }
         crate::fault_point!("R1");
-        Ok(self.store.abort_upload(intent, event, self.clock.now()).await?)
+        let late = if asked_store && !published { self.blobs.lateness() } else { Duration::ZERO };
+        let stays_secs = late.as_secs().cast_signed();
+        Ok(self.store.abort_upload(intent, event, self.clock.now(), stays_secs).await?)
+    }
+
+    /// What the store finished after the upload was buried, and then the row that named it.
+    async fn bury_again(&self, intent: Intent) -> Result<(), Error> {
+        self.discard_stored(intent).await?;
+        Ok(self.store.end_buried(intent).await?)
+    }
+
+    async fn discard_stored(&self, intent: Intent) -> Result<(), Error> {
+        let parts = self.store.find_multipart(intent).await?;
+        let started = tokio::time::Instant::now();
+        self.blobs.discard(intent.key, parts).await?;
+        metrics::histogram!(names::BLOB_SECONDS, names::OP => "delete").record(started.elapsed());
+        Ok(())
     }
 
     /// Removes spooled bytes that nobody needs and no row names. Nobody waits for a disk that does not do so at once: it

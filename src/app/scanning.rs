@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Error;
 use crate::{
-    domain::{Blob, Reason, Refusal, Settings, Time, Verdict, VerdictKind, admission::Finding},
+    domain::{Blob, Hit, Reason, Refusal, Settings, Time, Verdict, VerdictKind, admission::Finding},
     ports::{ByteSource, Clock, EngineVersion, ScanError, ScanReply, Scanner, ScannerLimits},
     telemetry::names,
 };
@@ -116,13 +116,14 @@ impl Scanning {
         failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// The verdict on exactly these bytes: known and CLEAN under the current signatures, or a scan in a slot. A hit is
-    /// of the moment it was told, any other verdict of `now`, before the scan: so of two scans that overlap the hit is
-    /// the later one. A scanner that fails is followed by the next; one that gives no verdict on these bytes is not,
-    /// because that may be their doing.
+    /// The verdict on exactly these bytes: known and CLEAN under the current signatures, or a scan in a slot. A hit that
+    /// is remembered stands unless ours are newer signatures than those that made it: those of another node may be. A
+    /// scanner that fails is followed by the next; one that gives no verdict on these bytes is not, because that may be
+    /// their doing.
     pub async fn find_verdict(
         &self,
         known: Option<&Blob>,
+        hit: Option<&Hit>,
         bytes: Arc<dyn ByteSource>,
         now: Time,
     ) -> Result<(Finding, Verdict), Error> {
@@ -130,6 +131,12 @@ impl Scanning {
         let mut failed = Vec::new();
         loop {
             let version = self.current()?;
+            if let Some(hit) = hit
+                && hit.stands_against(&version.signatures, version.signatures_time)
+            {
+                let found = Finding::Found { signature: hit.signature.clone(), made: hit.made };
+                return Ok((found, hit.verdict.clone()));
+            }
             if let Some(blob) = known
                 && blob.verdict.kind == VerdictKind::Clean
                 && blob.verdict.signatures == version.signatures
@@ -182,7 +189,7 @@ impl Scanning {
             },
             Ok(ScanReply::Found { signature }) => {
                 let hit = Verdict { at: self.clock.now(), ..verdict(VerdictKind::Infected) };
-                Some((Finding::Found { signature }, hit))
+                Some((Finding::Found { signature, made: version.signatures_time }, hit))
             }
             Ok(ScanReply::Unscannable { cause }) => {
                 believed.then(|| (Finding::Unscannable { cause }, verdict(VerdictKind::UnscannableAccepted)))

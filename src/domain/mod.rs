@@ -21,7 +21,7 @@ pub mod settings;
 pub use caller::{Caller, CallerKind, Ceiling, ChatSet, Person};
 pub use chat::{Chat, ChatStatus};
 pub use event::{Actor, Event, EventKind};
-pub use file::{Blob, BlobState, File, FileState, FileView, Verdict, VerdictKind};
+pub use file::{Blob, BlobState, File, FileState, FileView, Hit, Verdict, VerdictKind};
 pub use ids::{BlobKey, ChatId, FileId, OperatorId, RequestId, ServiceId, Sha256, StoreId, Time, VisitorId};
 pub use message_code::{CodeHash, MessageCode};
 pub use permission::{Permission, Permissions};

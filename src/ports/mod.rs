@@ -4,16 +4,17 @@
 
 mod blobs;
 mod content;
+mod intents;
 mod scanner;
 mod store;
 mod world;
 
 pub use blobs::{BlobError, BlobStore, BlobStream, MultipartId, Spool, SpoolWriter, Spooled, Tap};
 pub use content::{ByteSource, ContentInspector, ReadSeek};
+pub use intents::{Admit, Before, Begun, BytesAt, Commit, Committed, Dead, Intent, NewUpload};
 pub use scanner::{Canary, EngineVersion, Expect, FitError, ScanError, ScanReply, Scanner, ScannerLimits};
 pub use store::{
-    Admit, AttachTo, Before, Begun, BytesAt, ChatDeleted, ChatQuery, ChatStore, ChatTold, Commit, Committed,
-    FileChange, FileStore, Intent, NewUpload, PairingStore, REQUEST_ID_SECS, SettingsStore, Stop, Store, StoreClaim,
-    StoreError, StoredSettings, UploadStore,
+    AttachTo, ChatDeleted, ChatQuery, ChatStore, ChatTold, FileChange, FileStore, PairingStore, REQUEST_ID_SECS,
+    SettingsStore, Stop, Store, StoreClaim, StoreError, StoredSettings, UploadStore,
 };
 pub use world::{Clock, Ids, SystemClock, SystemIds};

@@ -9,13 +9,16 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    adapters::blobs::{DiskBlobs, S3Blobs, S3Place},
-    config::{BlobPlace, Config},
-    domain::StoreId,
-    ports::{BlobStore, Ids, PairingStore, Spool, StoreClaim},
+    adapters::{
+        blobs::{DiskBlobs, Outside, S3Blobs, S3Place},
+        sql::{PostgresStore, SqliteStore},
+    },
+    config::{BlobPlace, Config, DatabasePlace},
+    domain::{BlobKey, StoreId},
+    ports::{BlobError, BlobStore, Ids, PairingStore, Spool, StoreClaim},
 };
 
-use super::ServeError;
+use super::{ServeError, database};
 
 /// How long another node may take to give its store the id that it has claimed, and how often it is looked for.
 const BEGUN_WITHIN: Duration = Duration::from_secs(30);
@@ -116,8 +119,65 @@ async fn look(
     }
 }
 
-fn unreadable(error: crate::ports::BlobError) -> ServeError {
-    ServeError::Blobs(format!("its id cannot be asked for: {error}"))
+/// What to say of a database that is to be paired with a store which holds none of the bytes that it names: it had
+/// another one before it had an id, or this one was emptied.
+async fn find_lost(
+    keys: &[BlobKey],
+    own_place: &str,
+    held: impl AsyncFn(BlobKey) -> Result<bool, BlobError>,
+) -> Result<Option<String>, BlobError> {
+    for key in keys {
+        if held(*key).await? {
+            return Ok(None);
+        }
+    }
+    Ok(keys.first().map(|key| {
+        format!(
+            "the database names bytes that are not in this store, {own_place}, such as {key}: another bucket, prefix or \
+             folder, or one that was emptied. Set blob_url (or data_dir) to where they are, or bring them back from the \
+             backup that goes with this database"
+        )
+    }))
+}
+
+/// What a start would refuse these two for, as far as it can be seen without changing either; `None` if nothing.
+///
+/// # Errors
+/// One of them cannot be asked.
+pub async fn find_strangers(config: &Config) -> Result<Option<String>, ServeError> {
+    let (claim, keys) = match config.database_url.place() {
+        DatabasePlace::Postgres(url) => PostgresStore::look_pairing(url).await?,
+        DatabasePlace::DataFolder => {
+            let file = database::file(config);
+            if !file.exists() {
+                return Ok(None);
+            }
+            let looked = tokio::task::spawn_blocking(move || SqliteStore::look_pairing(&file)).await;
+            looked.map_err(|e| ServeError::Start(e.to_string()))??
+        }
+    };
+    let outside = outside(config)?;
+    let found = outside.store_id().await.map_err(unreadable)?;
+    let own_place = told_place(config)?;
+    match judge(claim, found, &own_place) {
+        Pair::Strangers(why) => Ok(Some(why)),
+        Pair::New | Pair::Unfinished(_) => {
+            find_lost(&keys, &own_place, async |key| outside.holds(key).await).await.map_err(unreadable)
+        }
+        Pair::Fits | Pair::Begun | Pair::Unconfirmed => Ok(None),
+    }
+}
+
+/// The store of the configuration, for a look.
+///
+/// # Errors
+/// A secret that cannot be read.
+pub fn outside(config: &Config) -> Result<Outside, ServeError> {
+    Ok(place(config)?.map_or_else(|| Outside::Disk(config.data_dir.clone()), Outside::S3))
+}
+
+fn unreadable(error: BlobError) -> ServeError {
+    ServeError::Blobs(format!("it cannot be asked what it holds: {error}"))
 }
 
 /// Where this node keeps its files, so that no other node's place is called the same. A folder is its machine's.
@@ -142,6 +202,13 @@ pub(super) async fn pair(
     ids: &dyn Ids,
 ) -> Result<(), ServeError> {
     let (mut claim, mut found) = look(store, blobs).await?;
+    if matches!(judge(claim.clone(), found, own_place), Pair::New | Pair::Unfinished(_)) {
+        let keys = store.list_newest_keys().await?;
+        let held = async |key| blobs.size(key).await.map(|size| size.is_some());
+        if let Some(why) = find_lost(&keys, own_place, held).await.map_err(unreadable)? {
+            return Err(ServeError::Pair(why));
+        }
+    }
     if judge(claim.clone(), found, own_place) == Pair::New {
         // Of many nodes that start at once, one claim counts.
         store.claim_store_id(StoreId(ids.random()), own_place).await?;

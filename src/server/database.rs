@@ -6,6 +6,7 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -34,7 +35,7 @@ impl Database {
     pub(super) async fn open(config: &Config) -> Result<Self, ServeError> {
         match config.database_url.place() {
             DatabasePlace::DataFolder => {
-                let file = config.data_dir.join(FILE);
+                let file = file(config);
                 let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&file)).await;
                 Ok(Self::Sqlite(opened.map_err(|e| ServeError::Start(e.to_string()))??))
             }
@@ -57,6 +58,11 @@ impl Database {
             Self::Postgres(store) => store.close().await,
         }
     }
+}
+
+/// The file of a database in the data folder.
+pub(super) fn file(config: &Config) -> PathBuf {
+    config.data_dir.join(FILE)
 }
 
 /// The name of this node, by which it knows its own uploads after a restart. Among many it is random, made once and kept

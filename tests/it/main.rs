@@ -17,6 +17,7 @@ mod foreign;
 mod full_disk;
 mod harness;
 mod kill;
+mod late;
 mod leaving;
 mod limits;
 mod lists;

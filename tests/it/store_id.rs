@@ -4,7 +4,11 @@
 
 use std::fs;
 
-use crate::harness::{Bucket, Node, Operator, Setup, samples};
+use crate::harness::{
+    Bucket, Node, Operator, Setup,
+    faulty::{Fault, Faulty},
+    samples,
+};
 
 /// A node that has a file.
 async fn with_a_file(setup: Setup) -> (Node, String) {
@@ -85,6 +89,48 @@ async fn database_with_another_folder_does_not_start() {
     still_serves(&mut node, &file).await;
 }
 
+/// As a version that gave no ids left its database, and its store of bytes.
+fn forget_ids(node: &Node) {
+    assert_eq!(node.change("DELETE FROM store"), 1);
+    match node.bucket() {
+        Some(bucket) => bucket.remove("lhfile-store-id"),
+        None => fs::remove_file(node.data().join("blobs/store_id")).expect("it has one"),
+    }
+}
+
+#[tokio::test]
+async fn first_start_with_ids_on_an_emptied_folder_or_bucket_is_refused_and_doctor_says_the_same() {
+    for setup in [Setup::on_disk(), Setup::on_s3()] {
+        let (mut node, file) = with_a_file(setup).await;
+        forget_ids(&node);
+        let (blobs, aside) = (node.data().join("blobs"), node.folder().join("aside"));
+        let own = node.bucket().cloned();
+        match &own {
+            None => fs::rename(&blobs, &aside).expect("our own folder"),
+            Some(_) => {
+                let empty = Bucket::new();
+                node.move_to(&empty, empty.address());
+            }
+        }
+        for _ in 0..2 {
+            let said = node.refuses_to_start().await;
+            assert!(said.contains("names bytes that are not in this store") && said.contains("blob_url"), "{said}");
+        }
+        let doctor = node.doctor();
+        assert!(doctor.contains("FAIL  pair") && doctor.contains("names bytes that are not in this store"), "{doctor}");
+        assert_eq!(node.number("SELECT count(*) AS n FROM store"), 0, "nothing is claimed");
+        match &own {
+            None => {
+                fs::remove_dir_all(&blobs).expect("our own folder");
+                fs::rename(&aside, &blobs).expect("our own folder");
+            }
+            Some(own) => node.move_to(own, own.address()),
+        }
+        assert!(node.doctor().contains("OK    pair"), "{}", node.doctor());
+        still_serves(&mut node, &file).await;
+    }
+}
+
 #[tokio::test]
 async fn disk_and_bucket_are_not_swapped_for_each_other_unseen() {
     let (mut node, _) = with_a_file(Setup::on_disk()).await;
@@ -116,4 +162,20 @@ async fn store_that_does_not_answer_at_the_start_is_told() {
     node.move_to(&bucket, nobody);
     let said = node.refuses_to_start().await;
     assert!(said.contains("the store of bytes"), "{said}");
+}
+
+#[tokio::test]
+async fn permission_that_is_missing_is_told_at_the_start_and_by_doctor() {
+    let (mut node, file) = with_a_file(Setup::on_s3()).await;
+    let own = node.bucket().expect("on S3").clone();
+    let way = Faulty::way_to(own.address());
+    node.move_to(&own, way.address());
+    way.plan("GET", "uploads=", usize::MAX, Fault::Answer(403, "AccessDenied"));
+    let (said, doctor) = (node.refuses_to_start().await, node.doctor());
+    for said in [said, doctor] {
+        assert!(said.contains("allow it s3:ListBucketMultipartUploads"), "{said}");
+    }
+    way.heal();
+    assert!(node.doctor().contains("OK    store"), "{}", node.doctor());
+    still_serves(&mut node, &file).await;
 }

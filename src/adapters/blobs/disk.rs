@@ -10,6 +10,7 @@ use std::{
     ops::Range,
     path::Path,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -105,6 +106,11 @@ impl BlobStore for DiskBlobs {
 
     async fn discard(&self, key: BlobKey, _parts: Option<MultipartId>) -> Result<(), BlobError> {
         self.delete(key).await
+    }
+
+    /// A rename goes before or after its discard as a whole, and ends with its process.
+    fn lateness(&self) -> Duration {
+        Duration::ZERO
     }
 
     async fn size(&self, key: BlobKey) -> Result<Option<u64>, BlobError> {

@@ -30,12 +30,17 @@ pub(super) struct Layout {
 }
 
 impl Layout {
+    /// Where things lie under this root, whether they are there or not.
+    pub(super) fn of(root: &Path) -> Self {
+        Self { spool: root.join("spool"), blobs: root.join("blobs") }
+    }
+
     /// Makes what is missing and checks what is there. The root itself may be reached through a symlink, which is
     /// followed once, here.
     pub(super) fn open(root: &Path) -> io::Result<Self> {
         create_durably(root)?;
         let root = fs::canonicalize(root)?;
-        let layout = Self { spool: root.join("spool"), blobs: root.join("blobs") };
+        let layout = Self::of(&root);
         for folder in [&layout.spool, &layout.blobs] {
             match DirBuilder::new().mode(0o700).create(folder) {
                 Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),

@@ -2,7 +2,7 @@
 //!
 //! Nothing is relied upon that such stores differ in: no conditional puts (keys are fresh, the database decides), no
 //! presigned reading (it would bypass the rules). Read next `s3/place.rs` (where it is, deadlines, retries), then
-//! `s3/publish.rs`, `s3/read.rs`, `s3/multiparts.rs`. Not here: the spool, which stays on the local disk (`spool.rs`).
+//! `s3/publish.rs`, `s3/read.rs`, `s3/multiparts.rs`, `s3/permissions.rs`. Not here: the spool, which stays on the local disk (`spool.rs`).
 
 use std::{
     io,
@@ -11,14 +11,15 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
-use object_store::{Error, ObjectStoreExt as _, aws::AmazonS3, path::Path};
+use object_store::{Error, GetOptions, GetRange, ObjectStore as _, ObjectStoreExt as _, aws::AmazonS3, path::Path};
 
 use self::{
     multiparts::Multiparts,
-    place::{ASKING, within},
+    place::{ASKING, LATENESS, within},
     publish::Memory,
 };
 use crate::{
@@ -27,6 +28,7 @@ use crate::{
 };
 
 mod multiparts;
+mod permissions;
 mod place;
 mod publish;
 mod read;
@@ -48,7 +50,7 @@ pub struct S3Blobs(Arc<Bucket>);
 struct Bucket {
     store: Arc<AmazonS3>,
     multiparts: Multiparts,
-    prefix: String,
+    place: S3Place,
     spool: Arc<dyn Spool>,
     memory: Memory,
     /// Probes that passed.
@@ -57,7 +59,7 @@ struct Bucket {
 
 impl std::fmt::Debug for Bucket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bucket").field("store", &self.store).field("prefix", &self.prefix).finish_non_exhaustive()
+        f.debug_struct("Bucket").field("store", &self.store).field("place", &self.place).finish_non_exhaustive()
     }
 }
 
@@ -70,7 +72,7 @@ impl S3Blobs {
         Ok(Self(Arc::new(Bucket {
             store: Arc::new(place.store()?),
             multiparts: Multiparts::new(place)?,
-            prefix: place.prefix.clone(),
+            place: place.clone(),
             spool,
             memory: Memory::default(),
             probes: 0.into(),
@@ -81,7 +83,7 @@ impl S3Blobs {
 impl Bucket {
     /// The object of this name.
     fn path(&self, name: &str) -> Path {
-        named(&self.prefix, name)
+        named(&self.place.prefix, name)
     }
 
     fn object(&self, key: BlobKey) -> Path {
@@ -90,11 +92,7 @@ impl Bucket {
 
     /// How many bytes the object has; `None` if it is not there.
     async fn size(&self, object: &Path) -> Result<Option<u64>, BlobError> {
-        match within(ASKING, self.store.head(object)).await? {
-            Ok(meta) => Ok(Some(meta.size)),
-            Err(error) if is_not_there(&error) => Ok(None),
-            Err(error) => Err(failed(error)),
-        }
+        size(&self.store, object).await
     }
 
     /// Removes the object; what is not there is fine.
@@ -117,6 +115,27 @@ impl S3Place {
     /// `Unavailable` if it does not answer us, or holds what is no id.
     pub async fn store_id(&self) -> Result<Option<StoreId>, BlobError> {
         read_store_id(&self.store()?, &named(&self.prefix, STORE_ID)).await
+    }
+
+    /// The bytes are there, for a look from outside.
+    pub(super) async fn holds(&self, key: BlobKey) -> Result<bool, BlobError> {
+        Ok(size(&self.store()?, &named(&self.prefix, &key.to_string())).await?.is_some())
+    }
+}
+
+/// How many bytes the object has; `None` if it is not there. The answer to a HEAD does not say whether it is the bucket
+/// that is not there: then it is asked once more in a way whose answer does.
+async fn size(store: &AmazonS3, object: &Path) -> Result<Option<u64>, BlobError> {
+    match within(ASKING, store.head(object)).await? {
+        Ok(meta) => return Ok(Some(meta.size)),
+        Err(error) if is_not_there(&error) => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let first = GetOptions { range: Some(GetRange::Bounded(0..1)), ..GetOptions::default() };
+    match within(ASKING, store.get_opts(object, first)).await? {
+        Ok(got) => Ok(Some(got.meta.size)),
+        Err(error) if is_not_there(&error) => Ok(None),
+        Err(error) => Err(failed(error)),
     }
 }
 
@@ -173,6 +192,10 @@ impl BlobStore for S3Blobs {
         self.0.remove(&object).await
     }
 
+    fn lateness(&self) -> Duration {
+        LATENESS
+    }
+
     async fn size(&self, key: BlobKey) -> Result<Option<u64>, BlobError> {
         self.0.size(&self.0.object(key)).await
     }
@@ -181,14 +204,14 @@ impl BlobStore for S3Blobs {
         if self.0.store_id().await?.is_none() {
             return Err(broken(io::ErrorKind::NotFound, "the object lhfile-store-id is gone from the store"));
         }
-        if !self.0.probes.load(Relaxed).is_multiple_of(WRITE_EVERY) {
-            self.0.probes.fetch_add(1, Relaxed);
-            return Ok(());
+        let probes = self.0.probes.load(Relaxed);
+        if probes == 0 {
+            permissions::check(&self.0.place, &self.0.store, &self.0.multiparts).await?;
+        } else if probes.is_multiple_of(WRITE_EVERY) {
+            let object = self.0.path(PROBE);
+            within(ASKING, self.0.store.put(&object, "lhfile".into())).await?.map_err(failed)?;
+            self.0.remove(&object).await?;
         }
-        // Nodes probe at once, under one name, so that a killed one leaves nothing that another does not remove.
-        let object = self.0.path(PROBE);
-        within(ASKING, self.0.store.put(&object, "lhfile".into())).await?.map_err(failed)?;
-        self.0.remove(&object).await?;
         self.0.probes.fetch_add(1, Relaxed);
         Ok(())
     }

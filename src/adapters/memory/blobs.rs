@@ -9,6 +9,7 @@ use std::{
     io,
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -33,6 +34,7 @@ pub struct MemoryBlobs {
     spool: MemorySpool,
     store: Arc<Mutex<Keeping>>,
     part: u64,
+    lateness: Duration,
 }
 
 /// What lies in the spool.
@@ -85,7 +87,7 @@ impl MemorySpool {
 
     /// A store beside it, which takes what is larger than `part` bytes in parts.
     pub fn store(&self, part: u64) -> MemoryBlobs {
-        MemoryBlobs { spool: self.clone(), store: Arc::default(), part }
+        MemoryBlobs { spool: self.clone(), store: Arc::default(), part, lateness: Duration::ZERO }
     }
 }
 
@@ -205,6 +207,11 @@ impl MemoryBlobs {
         Self { spool: spool.clone(), ..self.clone() }
     }
 
+    /// The same store, which may be so late with what was asked of it.
+    pub fn late_by(&self, lateness: Duration) -> Self {
+        Self { lateness, ..self.clone() }
+    }
+
     /// Every key that is kept, with its bytes.
     pub fn kept(&self) -> BTreeMap<BlobKey, Bytes> {
         locked(&self.store).kept.clone()
@@ -283,6 +290,10 @@ impl BlobStore for MemoryBlobs {
         store.parts.retain(|_, of| *of != key);
         store.kept.remove(&key);
         Ok(())
+    }
+
+    fn lateness(&self) -> Duration {
+        self.lateness
     }
 
     async fn size(&self, key: BlobKey) -> Result<Option<u64>, BlobError> {

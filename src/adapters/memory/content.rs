@@ -4,7 +4,9 @@
 
 use super::{BlobRow, Tables};
 use crate::{
-    domain::{Actor, Blob, BlobKey, BlobState, Event, EventKind, Sha256, Verdict, VerdictKind, admission::Received},
+    domain::{
+        Actor, Blob, BlobKey, BlobState, Event, EventKind, Hit, Sha256, Time, Verdict, VerdictKind, admission::Received,
+    },
     ports::StoreError,
 };
 
@@ -18,10 +20,20 @@ fn is_of(blob: &Blob, received: &Received) -> bool {
 }
 
 impl Tables {
-    /// The same bytes were hit later than this verdict's scan began.
-    pub(super) fn was_hit_since(&self, received: &Received, verdict: &Verdict) -> bool {
-        let mut hits = self.blobs.values().map(|row| &row.blob).filter(|blob| blob.state == BlobState::Quarantined);
-        is_looked(verdict) && hits.any(|blob| is_of(blob, received) && blob.verdict.at > verdict.at)
+    /// What was found in these bytes, where this verdict was made without knowing of it.
+    pub(super) fn unknown_hit(&self, received: &Received, verdict: &Verdict, weighed: Option<i64>) -> Option<Hit> {
+        let hit = self.hits.get(&received.sha256)?;
+        (is_looked(verdict) && weighed != Some(hit.number)).then(|| hit.clone())
+    }
+
+    /// Unless one by the same signatures, or by newer ones, is known.
+    pub(super) fn remember_hit(&mut self, sha256: Sha256, verdict: &Verdict, signature: &str, made: Option<Time>) {
+        if self.hits.get(&sha256).is_some_and(|known| known.stands_against(&verdict.signatures, made)) {
+            return;
+        }
+        self.last_hit += 1;
+        let verdict = Verdict { kind: VerdictKind::Infected, ..verdict.clone() };
+        self.hits.insert(sha256, Hit { number: self.last_hit, signature: signature.to_owned(), verdict, made });
     }
 
     pub(super) fn new_blob(&mut self, key: BlobKey, received: &Received, verdict: Verdict) -> Result<Blob, StoreError> {

@@ -1,7 +1,7 @@
 //! All that is stored, as lines of text: what the tests compare with the tables of an engine.
 //!
 //! Not here: the engines' own lines (`adapters/tests/`). Ids that an engine counts by itself are left out, or named by
-//! what they stand for: engines may count with gaps.
+//! what they stand for: engines may count with gaps. So are leases: an engine has a clock of its own.
 
 use data_encoding::HEXLOWER;
 
@@ -114,6 +114,7 @@ impl Tables {
             let (state, done) = match upload.state {
                 State::Running => ("running", [None, None, None]),
                 State::Fenced => ("fenced", [None, None, None]),
+                State::Buried => ("buried", [None, None, None]),
                 State::Done { file, sha256, at } => ("done", [hex(&sha256.0), hex(&file.0), time(at)]),
             };
             let [sha256, file, ended] = done;
@@ -127,13 +128,18 @@ impl Tables {
                     upload.request_id.as_ref().and_then(|id| text(id.as_str())),
                     upload.target.chat().and_then(text),
                     text(state),
-                    time(upload.lease_until),
                     sha256,
                     file,
                     ended,
                     upload.multipart.as_ref().and_then(|parts| text(&parts.0)),
                 ],
             ));
+        }
+        for (sha256, hit) in &self.hits {
+            let (verdict, signature) = (&hit.verdict, text(&hit.signature));
+            let [engine, signatures] = [text(&verdict.engine), text(&verdict.signatures)];
+            let [made, at] = [hit.made.and_then(time), time(verdict.at)];
+            lines.push(line("hits", [hex(&sha256.0), signature, engine, signatures, made, at]));
         }
         for (key, value) in &self.settings {
             lines.push(line("settings", [text(key), text(value)]));

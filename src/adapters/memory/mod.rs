@@ -8,7 +8,7 @@
 //! To extend a port: the rows it needs become a field of [`Tables`], its methods a few lines in the file of its trait.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -20,7 +20,7 @@ use self::{
     uploads::Upload,
 };
 use crate::{
-    domain::{Actor, Blob, Chat, ChatId, Event, File, Settings, Time, settings::SettingValue},
+    domain::{Actor, Blob, Chat, ChatId, Event, File, Hit, Settings, Sha256, Time, settings::SettingValue},
     ports::{Store, StoreClaim, StoreError},
 };
 
@@ -46,6 +46,8 @@ struct Tables {
     last_upload: i64,
     blobs: BTreeMap<i64, BlobRow>,
     last_blob: i64,
+    hits: HashMap<Sha256, Hit>,
+    last_hit: i64,
     files: BTreeMap<i64, FileRow>,
     last_file: i64,
     attachments: BTreeMap<(i64, ChatId), Attached>,
@@ -72,6 +74,8 @@ impl Default for Tables {
             last_upload: 0,
             blobs: BTreeMap::new(),
             last_blob: 0,
+            hits: HashMap::new(),
+            last_hit: 0,
             files: BTreeMap::new(),
             // Numbers start at 2^32, so that those of imported files stay theirs.
             last_file: (1 << 32) - 1,

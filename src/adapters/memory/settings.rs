@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::MemoryStore;
 use crate::{
-    domain::{Actor, Event, EventKind, Reason, StoreId, Time, settings::SettingValue},
+    domain::{Actor, BlobKey, Event, EventKind, Reason, StoreId, Time, settings::SettingValue},
     ports::{PairingStore, SettingsStore, Stop, StoreClaim, StoreError, StoredSettings},
 };
 
@@ -80,5 +80,9 @@ impl PairingStore for MemoryStore {
             }
             Ok(())
         })
+    }
+
+    async fn list_newest_keys(&self) -> Result<Vec<BlobKey>, StoreError> {
+        Ok(self.read(|t| t.blobs.values().rev().map(|row| row.blob.key).take(8).collect()))
     }
 }

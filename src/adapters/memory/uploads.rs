@@ -11,12 +11,12 @@ use super::{
 use crate::{
     domain::{
         Actor, Blob, BlobKey, Event, EventKind, File, FileId, FileState, FileView, Person, Reason, RequestId, Sha256,
-        Time, Verdict,
+        Time, Verdict, VerdictKind,
         admission::{self, Target},
         listing::FileRef,
     },
     ports::{
-        Admit, Before, Begun, BytesAt, Commit, Committed, Intent, MultipartId, NewUpload, REQUEST_ID_SECS, Stop,
+        Admit, Before, Begun, BytesAt, Commit, Committed, Dead, Intent, MultipartId, NewUpload, REQUEST_ID_SECS, Stop,
         StoreError, UploadStore,
     },
 };
@@ -41,6 +41,8 @@ pub(super) enum State {
     Running,
     /// It can only end.
     Fenced,
+    /// It ended without a file; until its lease is over the store may still finish what was asked of it.
+    Buried,
     /// It became a file.
     Done { file: FileId, sha256: Sha256, at: Time },
 }
@@ -52,12 +54,36 @@ impl Upload {
             State::Done { file, sha256, at } if now < at.plus_secs(REQUEST_ID_SECS) => {
                 Some(Before { target: self.target.clone(), uploaded_sha256: sha256, file })
             }
-            State::Done { .. } | State::Running | State::Fenced => None,
+            State::Done { .. } | State::Running | State::Fenced | State::Buried => None,
         }
     }
 
-    fn has_ended(&self) -> bool {
+    fn is_done(&self) -> bool {
         matches!(self.state, State::Done { .. })
+    }
+
+    /// Neither a file nor buried.
+    fn is_under_way(&self) -> bool {
+        matches!(self.state, State::Running | State::Fenced)
+    }
+
+    /// Nobody stands behind it any more, or its time as a buried one is over.
+    fn is_dead(&self, own: Option<&str>, now: Time) -> bool {
+        let over = self.lease_until < now;
+        match self.state {
+            State::Running | State::Fenced => over || own.is_some_and(|own| self.node == own),
+            State::Buried => over,
+            State::Done { .. } => false,
+        }
+    }
+}
+
+impl MemoryStore {
+    /// Lets time pass, for the leases.
+    pub fn pass(&self, secs: i64) {
+        for upload in self.lock().uploads.values_mut() {
+            upload.lease_until = upload.lease_until.plus_secs(-secs);
+        }
     }
 }
 
@@ -76,14 +102,15 @@ impl Tables {
             if let Some(before) = upload.before(new.now) {
                 return Ok(Begun::Before(before));
             }
-            if upload.has_ended() {
+            if upload.is_done() {
                 self.uploads.remove(&id);
             } else {
                 (upload.state, upload.request_id) = (State::Fenced, None);
             }
         }
         self.last_upload += 1;
-        let NewUpload { key, node, person, request_id, target, now: _, lease_until } = new;
+        let NewUpload { key, node, person, request_id, target, now, lease_secs } = new;
+        let lease_until = now.plus_secs(lease_secs);
         let upload =
             Upload { key, node, person, request_id, target, state: State::Running, lease_until, multipart: None };
         self.uploads.insert(self.last_upload, upload);
@@ -91,7 +118,7 @@ impl Tables {
     }
 
     fn commit(&mut self, commit: Commit) -> Result<Committed, Stop> {
-        let Commit { intent, cleared, caller, file_id, code_hash, bytes, verdict, grace_secs, now } = commit;
+        let Commit { intent, cleared, caller, file_id, code_hash, bytes, verdict, weighed, grace_secs, now } = commit;
         let running = |upload: &&Upload| upload.key == intent.key && upload.state == State::Running;
         if self.uploads.get(&intent.id).filter(running).is_none() {
             let made = self.find(FileRef::Id(file_id), &caller).ok_or(Reason::Fenced)?;
@@ -106,9 +133,10 @@ impl Tables {
             }
         };
         let received = cleared.received;
-        if self.was_hit_since(&received, &verdict) {
-            return Ok(Committed::HitSince);
+        if let Some(hit) = self.unknown_hit(&received, &verdict, weighed) {
+            return Ok(Committed::Hit(Box::new(hit)));
         }
+        let cleared_hit = weighed.filter(|_| verdict.kind == VerdictKind::Clean);
         let blob = match bytes {
             BytesAt::Published => self.new_blob(intent.key, &received, verdict)?,
             BytesAt::Shared(id) => match self.share_blob(id, &received, verdict) {
@@ -116,6 +144,9 @@ impl Tables {
                 None => return Ok(Committed::BlobGone),
             },
         };
+        if let Some(number) = cleared_hit {
+            self.hits.retain(|_, hit| hit.number != number);
+        }
         if self.files.values().any(|row| row.file.id == file_id) {
             return Err(StoreError::Duplicate("file id".to_owned()).into());
         }
@@ -205,35 +236,47 @@ impl UploadStore for MemoryStore {
         })
     }
 
-    async fn abort_upload(&self, intent: Intent, event: Event, now: Time) -> Result<(), StoreError> {
+    async fn abort_upload(&self, intent: Intent, event: Event, now: Time, stays_secs: i64) -> Result<(), StoreError> {
         self.write(|t| {
-            if t.uploads.get(&intent.id).is_some_and(|upload| !upload.has_ended()) {
-                t.uploads.remove(&intent.id);
+            if let Some(upload) = t.uploads.get_mut(&intent.id).filter(|upload| upload.is_under_way()) {
+                if stays_secs == 0 {
+                    t.uploads.remove(&intent.id);
+                } else {
+                    (upload.state, upload.request_id) = (State::Buried, None);
+                    upload.lease_until = now.plus_secs(stays_secs);
+                }
                 t.record(event, now);
             }
             Ok(())
         })
     }
 
-    async fn renew_leases(&self, alive: &[Intent], until: Time) -> Result<(), StoreError> {
+    async fn end_buried(&self, intent: Intent) -> Result<(), StoreError> {
+        self.write(|t| {
+            if t.uploads.get(&intent.id).is_some_and(|upload| upload.state == State::Buried) {
+                t.uploads.remove(&intent.id);
+            }
+            Ok(())
+        })
+    }
+
+    async fn renew_leases(&self, alive: &[Intent], now: Time, secs: i64) -> Result<(), StoreError> {
         self.write(|t| {
             for intent in alive {
-                if let Some(upload) = t.uploads.get_mut(&intent.id).filter(|upload| !upload.has_ended()) {
-                    upload.lease_until = until;
+                if let Some(upload) = t.uploads.get_mut(&intent.id).filter(|upload| upload.is_under_way()) {
+                    upload.lease_until = now.plus_secs(secs);
                 }
             }
             Ok(())
         })
     }
 
-    async fn list_dead_uploads(&self, own: Option<&str>, now: Time, limit: i64) -> Result<Vec<Intent>, StoreError> {
-        let dead = |upload: &Upload| {
-            !upload.has_ended() && (upload.lease_until < now || own.is_some_and(|own| upload.node == own))
-        };
+    async fn list_dead_uploads(&self, own: Option<&str>, now: Time, limit: i64) -> Result<Vec<Dead>, StoreError> {
         let limit = usize::try_from(limit).unwrap_or(0);
         Ok(self.read(|t| {
-            let dead = t.uploads.iter().filter(|(_, upload)| dead(upload));
-            dead.map(|(id, upload)| Intent { id: *id, key: upload.key }).take(limit).collect()
+            let dead = t.uploads.iter().filter(|(_, upload)| upload.is_dead(own, now)).take(limit);
+            let named = dead.map(|(id, upload)| (Intent { id: *id, key: upload.key }, upload.state == State::Buried));
+            named.map(|(intent, buried)| Dead { intent, buried }).collect()
         }))
     }
 
@@ -260,8 +303,17 @@ impl UploadStore for MemoryStore {
         Ok(self.read(|t| t.best_blob(sha256, size)))
     }
 
-    async fn quarantine(&self, sha256: Sha256, verdict: Verdict, signature: &str) -> Result<u64, StoreError> {
-        self.write(|t| Ok(t.quarantine(sha256, &verdict, signature)))
+    async fn quarantine(
+        &self,
+        sha256: Sha256,
+        verdict: Verdict,
+        signature: &str,
+        made: Option<Time>,
+    ) -> Result<u64, StoreError> {
+        self.write(|t| {
+            t.remember_hit(sha256, &verdict, signature, made);
+            Ok(t.quarantine(sha256, &verdict, signature))
+        })
     }
 
     async fn record(&self, event: Event, now: Time) -> Result<(), StoreError> {

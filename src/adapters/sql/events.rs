@@ -54,30 +54,32 @@ pub(super) async fn write(conn: &mut Conn, event: &Event, now: Time) -> Result<(
     Ok(())
 }
 
-/// Writes events in their order, by one statement.
+/// Events of one statement: each binds nine values, of which an engine takes some ten thousands.
+const AT_ONCE: usize = 1_000;
+
+/// Writes events in their order, by few statements.
 pub(super) async fn write_all(conn: &mut Conn, all: &[Event], now: Time) -> Result<(), StoreError> {
-    if all.is_empty() {
-        return Ok(());
+    for some in all.chunks(AT_ONCE) {
+        let mut insert = Statement::new(
+            "INSERT INTO events (at, kind, person_kind, person_id, acting_service, file_id, chat_id, reason, detail) ",
+        );
+        for (i, event) in some.iter().enumerate() {
+            insert.sql(if i == 0 { "VALUES (" } else { ", (" });
+            columns(&mut insert, event, now);
+            match &event.file {
+                Some(id) => insert.bytes(&id.0),
+                None => insert.sql("NULL"),
+            };
+            insert.sql(", ").nullable_text(event.chat.as_ref().map(|id| id.as_str()));
+            insert.sql(", ").nullable_text(event.reason.map(|r| r.name()));
+            insert.sql(", ").nullable_text(event.detail.as_deref()).sql(")");
+        }
+        insert.query().execute(conn).await?;
     }
-    let mut insert = Statement::new(
-        "INSERT INTO events (at, kind, person_kind, person_id, acting_service, file_id, chat_id, reason, detail) ",
-    );
-    for (i, event) in all.iter().enumerate() {
-        insert.sql(if i == 0 { "VALUES (" } else { ", (" });
-        columns(&mut insert, event, now);
-        match &event.file {
-            Some(id) => insert.bytes(&id.0),
-            None => insert.sql("NULL"),
-        };
-        insert.sql(", ").nullable_text(event.chat.as_ref().map(|id| id.as_str()));
-        insert.sql(", ").nullable_text(event.reason.map(|r| r.name()));
-        insert.sql(", ").nullable_text(event.detail.as_deref()).sql(")");
-    }
-    insert.query().execute(conn).await?;
     Ok(())
 }
 
-/// The head of an `INSERT … SELECT` or `INSERT … VALUES` of many events; [`columns`] gives each row's first columns.
+/// The head of an `INSERT … VALUES` of many events; [`columns`] gives each row's first columns.
 pub(super) const INSERT: &str =
     "INSERT INTO events (at, kind, person_kind, person_id, acting_service, file_id, chat_id) ";
 

@@ -14,7 +14,10 @@ use std::{io, path::Path, sync::Arc};
 
 use diesel::result::{DatabaseErrorKind, Error};
 
-use crate::ports::{Stop, StoreError};
+use crate::{
+    domain::BlobKey,
+    ports::{Stop, StoreClaim, StoreError},
+};
 
 mod on_postgres;
 mod on_sqlite;
@@ -36,6 +39,12 @@ impl SqliteStore {
         Ok(Self { engine: Arc::new(sqlite::Engine::open(path)?) })
     }
 
+    /// What a database that is there says of its store of bytes: its claim, and keys that it names. Changes nothing.
+    /// Blocks.
+    pub fn look_pairing(path: &Path) -> Result<(Option<StoreClaim>, Vec<BlobKey>), StoreError> {
+        sqlite::look_pairing(path)
+    }
+
     /// An orderly end: what was asked before is done and answered, what is asked later is `Unavailable`. Returns when
     /// the file is closed.
     pub async fn close(&self) {
@@ -52,15 +61,29 @@ pub struct PostgresStore {
     engine: Arc<postgres::Engine>,
 }
 
+/// What a look at a PostgreSQL server shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looked {
+    /// The server and the database.
+    pub told: String,
+    /// Standbys that no commit waits for: one that takes over lacks the last of what was acknowledged.
+    pub lossy_standbys: u64,
+}
+
 impl PostgresStore {
     /// Connects, migrates if need be. Refuses a server that is too old, or whose commits would not be durable.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         Ok(Self { engine: Arc::new(postgres::Engine::open(url).await?) })
     }
 
-    /// Which server answers there, for people. Changes nothing.
-    pub async fn look(url: &str) -> Result<String, StoreError> {
+    /// Which server answers there, for people, and what it would lose. Changes nothing.
+    pub async fn look(url: &str) -> Result<Looked, StoreError> {
         postgres::look(url).await
+    }
+
+    /// What a database that is there says of its store of bytes: its claim, and keys that it names. Changes nothing.
+    pub async fn look_pairing(url: &str) -> Result<(Option<StoreClaim>, Vec<BlobKey>), StoreError> {
+        on_postgres::pairing::look(&mut postgres::Server::parse(url)?.connect().await?).await
     }
 
     /// An orderly end: what was asked before is done and answered, what is asked later is `Unavailable`.

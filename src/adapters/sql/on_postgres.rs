@@ -4,11 +4,15 @@
 
 #![expect(clippy::duplicate_mod, reason = "each body is written once and compiled for both engines")]
 
+use diesel::sql_types::BigInt;
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
 
 use self::statement::Statement;
 use super::{PostgresStore as SqlStore, rows, schema};
-use crate::{domain::Sha256, ports::StoreError};
+use crate::{
+    domain::{Sha256, Time},
+    ports::StoreError,
+};
 
 /// What the bodies run on.
 pub(super) type Conn = AsyncPgConnection;
@@ -55,6 +59,16 @@ async fn content(conn: &mut Conn, lock: &str, sha256: &Sha256) -> Result<(), Sto
     Ok(())
 }
 
+diesel::define_sql_function! {
+    /// Of `migrations/postgres/`: the database's own time with so many microseconds added.
+    fn lhfile_from_now(micros: BigInt) -> BigInt;
+}
+
+/// The moment that is so many seconds from now, by the one clock that all nodes share.
+fn from_now(_now: Time, secs: i64) -> lhfile_from_now<i64> {
+    lhfile_from_now(secs.saturating_mul(Time::SECOND))
+}
+
 /// How the n-th bound value (from 1) is written.
 fn placeholder(n: usize) -> String {
     format!("${n}")
@@ -81,7 +95,7 @@ pub(super) mod files;
 #[path = "listing.rs"]
 pub(super) mod listing;
 #[path = "pairing.rs"]
-mod pairing;
+pub(super) mod pairing;
 #[path = "settings.rs"]
 pub(super) mod settings;
 #[path = "statement.rs"]

@@ -8,7 +8,10 @@ use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 
 use self::statement::Statement;
 use super::{SqliteStore as SqlStore, rows, schema, sqlite};
-use crate::{domain::Sha256, ports::StoreError};
+use crate::{
+    domain::{Sha256, Time},
+    ports::StoreError,
+};
 
 /// What the bodies run on.
 pub(super) type Conn = SyncConnectionWrapper<SqliteConnection, sqlite::Inline>;
@@ -44,6 +47,11 @@ async fn change_content(_conn: &mut Conn, _sha256: &Sha256) -> Result<(), StoreE
     Ok(())
 }
 
+/// The moment that is so many seconds from now: the one node's own clock is all there is.
+fn from_now(now: Time, secs: i64) -> i64 {
+    now.plus_secs(secs).0
+}
+
 /// How the n-th bound value (from 1) is written.
 fn placeholder(_n: usize) -> String {
     "?".to_owned()
@@ -70,7 +78,7 @@ pub(super) mod files;
 #[path = "listing.rs"]
 pub(super) mod listing;
 #[path = "pairing.rs"]
-mod pairing;
+pub(super) mod pairing;
 #[path = "settings.rs"]
 pub(super) mod settings;
 #[path = "statement.rs"]

@@ -19,6 +19,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    hits (id) {
+        id -> BigInt,
+        sha256 -> Binary,
+        signature -> Text,
+        engine -> Text,
+        signatures -> Text,
+        made -> Nullable<BigInt>,
+        at -> BigInt,
+    }
+}
+
+diesel::table! {
     files (number) {
         number -> BigInt,
         id -> Binary,

@@ -21,8 +21,11 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::oneshot;
 
-use super::on_sqlite::Conn;
-use crate::ports::{Begun, Committed, Intent, Stop, StoreError};
+use super::on_sqlite::{Conn, pairing};
+use crate::{
+    domain::BlobKey,
+    ports::{Begun, Committed, Intent, Stop, StoreClaim, StoreError},
+};
 
 mod job;
 mod watermark;
@@ -204,6 +207,16 @@ fn connect(path: &str) -> Result<SqliteConnection, StoreError> {
         }
     }
     Ok(conn)
+}
+
+/// What a file that is there says of its store of bytes. Opened to be read only, beside whoever serves it. Blocks.
+pub(super) fn look_pairing(path: &Path) -> Result<(Option<StoreClaim>, Vec<BlobKey>), StoreError> {
+    let opened = SqliteConnection::establish(&format!("file:{}?mode=ro", path.display()));
+    let mut conn =
+        opened.map_err(|e| StoreError::Unavailable(io::Error::other(format!("the database does not open: {e}"))))?;
+    conn.batch_execute("PRAGMA busy_timeout = 5000").map_err(StoreError::from)?;
+    let mut conn = SyncConnectionWrapper::new(conn);
+    pairing::look(&mut conn).now_or_never().expect("ready at once, see Inline")
 }
 
 #[derive(diesel::QueryableByName)]

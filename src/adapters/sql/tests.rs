@@ -3,7 +3,7 @@
 //!
 //! Not here: what every store must do (the contract, `adapters/tests/store.rs`, whose world is used here, too).
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{PostgresStore, SqliteStore};
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     domain::{
         Actor, BlobKey, ChatStatus, Permission, Settings, Time, VerdictKind, admission::Target, listing::FileRef,
     },
-    ports::{Begun, BytesAt, Commit, Intent, Stop},
+    ports::{Begun, BytesAt, Commit, Dead, Intent, Stop},
 };
 
 mod on_postgres;

@@ -25,7 +25,7 @@ use crate::{
         Actor, BlobKey, ChatStatus, CodeHash, FileId, FileView, Permission, Settings, Time, Verdict, VerdictKind,
         admission::Target, listing::FileRef,
     },
-    ports::{Admit, Begun, BytesAt, Commit, Committed, Intent},
+    ports::{Admit, Begun, BytesAt, Commit, Committed, Dead, Intent},
 };
 
 macro_rules! contract {
@@ -72,6 +72,7 @@ contract! {
     }
     pairing {
         of_many_claims_the_first_counts_and_is_confirmed_once;
+        keys_that_rows_name_are_told_newest_first_and_few;
     }
     races {
         streams_with_one_request_id_that_begin_at_once_leave_one_file;
@@ -96,8 +97,10 @@ contract! {
         the_chat_is_judged_again_inside_the_commit;
         a_shared_blob_must_be_active_and_takes_the_better_verdict;
         a_blob_of_other_bytes_is_not_shared_and_takes_no_verdict_of_them;
-        a_verdict_older_than_a_hit_on_the_same_bytes_is_not_stored;
+        a_verdict_that_knows_nothing_of_a_hit_on_the_same_bytes_is_not_stored;
+        a_hit_is_remembered_where_no_blob_has_the_bytes_and_a_later_one_is_another;
         a_dead_nodes_intents_are_listed_when_their_lease_is_over_and_own_ones_at_start;
+        a_buried_intent_frees_its_request_id_tells_its_event_once_and_comes_up_again_when_its_time_is_over;
         old_request_ids_are_forgotten_and_running_ones_kept;
         upload_in_parts_is_noted_for_a_running_intent_only;
     }

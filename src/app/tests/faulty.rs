@@ -2,7 +2,7 @@
 //!
 //! Not here: what a fault is (`faults.rs`).
 
-use std::{io, ops::Range, sync::Arc};
+use std::{io, ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,9 +19,9 @@ use crate::{
     },
     ports::{
         Admit, AttachTo, Before, Begun, BlobError, BlobStore, BlobStream, ByteSource, ChatDeleted, ChatQuery,
-        ChatStore, ChatTold, Commit, Committed, FileChange, FileStore, Intent, MultipartId, NewUpload, PairingStore,
-        ReadSeek, SettingsStore, Spool, SpoolWriter, Spooled, Stop, Store, StoreClaim, StoreError, StoredSettings, Tap,
-        UploadStore,
+        ChatStore, ChatTold, Commit, Committed, Dead, FileChange, FileStore, Intent, MultipartId, NewUpload,
+        PairingStore, ReadSeek, SettingsStore, Spool, SpoolWriter, Spooled, Stop, Store, StoreClaim, StoreError,
+        StoredSettings, Tap, UploadStore,
     },
 };
 
@@ -34,13 +34,14 @@ pub struct Faulty<P> {
 
 /// Implements a port: one method for each line, through the plan.
 macro_rules! through {
-    ($port:ident for $twin:ident { $($method:ident($($arg:ident: $type:ty),*) -> $answer:ty;)* }) => {
+    ($port:ident for $twin:ident { $($method:ident($($arg:ident: $type:ty),*) -> $answer:ty;)* } $(and $($plain:tt)*)?) => {
         #[async_trait]
         impl $port for Faulty<$twin> {
             $(async fn $method(&self, $($arg: $type),*) -> $answer {
                 let name = concat!(stringify!($port), ".", stringify!($method));
                 self.plan.through(name, self.of.$method($($arg),*)).await
             })*
+            $($($plain)*)?
         }
     };
 }
@@ -53,12 +54,13 @@ through! { UploadStore for MemoryStore {
     find_multipart(intent: Intent) -> Result<Option<MultipartId>, StoreError>;
     commit_upload(commit: Commit) -> Result<Committed, Stop>;
     fence_upload(intent: Intent) -> Result<bool, StoreError>;
-    abort_upload(intent: Intent, event: Event, now: Time) -> Result<(), StoreError>;
-    renew_leases(alive: &[Intent], until: Time) -> Result<(), StoreError>;
-    list_dead_uploads(own: Option<&str>, now: Time, limit: i64) -> Result<Vec<Intent>, StoreError>;
+    abort_upload(intent: Intent, event: Event, now: Time, stays_secs: i64) -> Result<(), StoreError>;
+    end_buried(intent: Intent) -> Result<(), StoreError>;
+    renew_leases(alive: &[Intent], now: Time, secs: i64) -> Result<(), StoreError>;
+    list_dead_uploads(own: Option<&str>, now: Time, limit: i64) -> Result<Vec<Dead>, StoreError>;
     trim_request_ids(now: Time) -> Result<u64, StoreError>;
     find_blob(sha256: Sha256, size: u64) -> Result<Option<Blob>, StoreError>;
-    quarantine(sha256: Sha256, verdict: Verdict, signature: &str) -> Result<u64, StoreError>;
+    quarantine(sha256: Sha256, verdict: Verdict, signature: &str, made: Option<Time>) -> Result<u64, StoreError>;
     record(event: Event, now: Time) -> Result<(), StoreError>;
 } }
 
@@ -91,6 +93,7 @@ through! { PairingStore for MemoryStore {
     find_store_claim() -> Result<Option<StoreClaim>, StoreError>;
     claim_store_id(id: StoreId, place: &str) -> Result<StoreClaim, StoreError>;
     confirm_store_id() -> Result<(), StoreError>;
+    list_newest_keys() -> Result<Vec<BlobKey>, StoreError>;
 } }
 
 through! { Store for MemoryStore {
@@ -107,6 +110,10 @@ through! { BlobStore for MemoryBlobs {
     probe() -> Result<(), BlobError>;
     store_id() -> Result<Option<StoreId>, BlobError>;
     put_store_id(id: StoreId) -> Result<(), BlobError>;
+}
+and
+fn lateness(&self) -> Duration {
+    self.of.lateness()
 } }
 
 #[async_trait]

@@ -34,6 +34,8 @@ use crate::{
 
 /// What is larger goes to the store in parts; it is also more than is hashed before it is written.
 pub const PART: u64 = 33 << 10;
+/// How late the store may be with what was asked of it.
+const LATENESS: Duration = Duration::from_secs(60);
 /// The chat that all upload to.
 pub const CHAT: &str = "42";
 /// Bytes that begin so are infected.
@@ -105,7 +107,7 @@ impl Reading {
             let hit = Verdict { kind: VerdictKind::Infected, engine: "another".into(), signatures: "2".into(), at };
             let known = self.store.find_blob(sha256(&bytes), bytes.len() as u64).await;
             if known.is_ok_and(|known| known.is_some_and(|blob| blob.state == crate::domain::BlobState::Active)) {
-                let hits = self.store.quarantine(sha256(&bytes), hit, "Test").await;
+                let hits = self.store.quarantine(sha256(&bytes), hit, "Test", None).await;
                 assert_eq!(hits.expect("in memory"), 1);
             }
         }
@@ -154,7 +156,7 @@ impl World {
     pub fn new() -> Self {
         let spool = || MemorySpool::new(64 << 20);
         let spools = [spool(), spool()];
-        let blobs = spools[0].store(PART);
+        let blobs = spools[0].store(PART).late_by(LATENESS);
         let begun = Arc::new(Mutex::new(Time::from_secs(1_000_000)));
         Self { store: MemoryStore::default(), blobs, spools, begun, ids: Arc::default() }
     }

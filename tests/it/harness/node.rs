@@ -109,6 +109,14 @@ impl Node {
         self.log().split_off(before)
     }
 
+    /// What `lhfile doctor` says of it.
+    pub fn doctor(&self) -> String {
+        self.write_config();
+        let mut doctor = process::command(env!("CARGO_BIN_EXE_lhfile"));
+        let output = doctor.arg("doctor").arg("--config").arg(self.folder.join("lhfile.toml")).output();
+        String::from_utf8_lossy(&output.expect("it runs").stdout).into_owned()
+    }
+
     /// The bucket that it keeps its files in, if it does.
     pub fn bucket(&self) -> Option<&Bucket> {
         self.bucket.as_ref()

@@ -77,7 +77,7 @@ impl Multiparts {
         Err(broken(io::ErrorKind::Other, "uploads in parts are still there after they were aborted"))
     }
 
-    async fn abort(&self, object: &Path, id: &str) -> Result<(), BlobError> {
+    pub(super) async fn abort(&self, object: &Path, id: &str) -> Result<(), BlobError> {
         match within(ASKING, self.once.abort_multipart(object, &id.to_owned())).await? {
             Err(error) if !is_not_there(&error) => Err(failed(error)),
             Ok(()) | Err(_) => Ok(()),

@@ -21,6 +21,12 @@ const CONNECTING: Duration = Duration::from_secs(3);
 /// What a transfer may take beyond [`ASKING`]: 1 MiB a second at least.
 const SECONDS_PER_MIB: u32 = 1;
 
+/// How long a request that we gave up, or were killed under, may go on without us: what of it was sent already is in
+/// buffers, or with a proxy (a minute, unless told otherwise), and then with the store, whose putting together of parts
+/// "may take several minutes" (AWS). With the lease of a dead node before it, this ends within the ten minutes after which
+/// nothing of a fault is left.
+pub(super) const LATENESS: Duration = Duration::from_secs(5 * 60);
+
 /// How long a transfer of so many bytes may take.
 pub(super) fn moving(bytes: u64) -> Duration {
     let mib = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);

@@ -38,12 +38,16 @@ async fn no_statement_of_a_call_walks_a_table_or_sorts() {
     let second = w.started(&own, &running).await;
     let event = Event::new(EventKind::UploadAbandoned, Actor::SYSTEM);
     w.store.fence_upload(first).await.expect("fences");
-    w.store.abort_upload(first, event, w.now()).await.expect("aborts");
+    for (stays_secs, event) in [(300, event.clone()), (0, event)] {
+        w.store.abort_upload(first, event, w.now(), stays_secs).await.expect("aborts");
+    }
+    w.store.end_buried(first).await.expect("ends");
     w.store.note_multipart(second, &MultipartId("m".into())).await.expect("notes");
     w.store.claim_store_id(StoreId([1; 16]), "s3://a").await.expect("claims");
     w.store.confirm_store_id().await.expect("confirms");
     let mut commit = w.commit(&own, &running, second);
     (commit.bytes, commit.verdict.signatures) = (BytesAt::Shared(view.blob.id), "9".into());
+    commit.weighed = Some(1);
     w.store.commit_upload(commit).await.expect("commits");
     let by = FileRef::Id(view.file.id);
     let to = ["a", "b"].map(|id| AttachTo { chat: id.parse().expect("valid"), message_id: Some("m".into()) });
@@ -53,10 +57,10 @@ async fn no_statement_of_a_call_walks_a_table_or_sorts() {
     w.store.update_file(by, change, &own, &settings, w.now()).await.expect("updates");
     w.store.delete_file(by, &own, &settings, w.now()).await.expect("deletes");
     w.upload(&all, &Upload { tag: 2, ..Upload::to(chat("a")) }).await;
-    w.store.renew_leases(&[first, second], w.now()).await.expect("renews");
+    w.store.renew_leases(&[first, second], w.now(), 60).await.expect("renews");
     let later = w.now().plus_secs(crate::ports::REQUEST_ID_SECS + 60);
     assert_eq!(w.store.trim_request_ids(later).await.expect("trims"), 2);
-    w.store.quarantine(sha(0), verdict(VerdictKind::Infected, "1"), "x").await.expect("quarantines");
+    w.store.quarantine(sha(0), verdict(VerdictKind::Infected, "1"), "x", None).await.expect("quarantines");
     w.store.delete_chat(&"a".parse().expect("valid"), 0, Actor::SYSTEM, w.now()).await.expect("deletes");
     let one = vec![("read_only", crate::domain::settings::SettingValue::Bool(true))];
     w.store.save_settings(one, 0, Actor::SYSTEM, w.now()).await.expect("saves");

@@ -105,7 +105,7 @@ pub async fn every_filter_and_order_pages_through_exactly_what_matches(w: World)
 
 pub async fn deleted_and_quarantined_files_are_in_no_list_and_no_total(w: World) {
     let views = nine(&w).await;
-    w.store.quarantine(sha(2), verdict(VerdictKind::Infected, "1"), "Eicar").await.expect("quarantines");
+    w.store.quarantine(sha(2), verdict(VerdictKind::Infected, "1"), "Eicar", None).await.expect("quarantines");
     let by = FileRef::Id(views[2].file.id);
     w.store.delete_file(by, &service(&["*"]), &Settings::default(), w.now()).await.expect("deletes");
     let filter = FileFilter { chats: vec!["a".parse().expect("valid")], ..FileFilter::default() };

@@ -20,3 +20,15 @@ pub async fn of_many_claims_the_first_counts_and_is_confirmed_once(w: World) {
     assert_eq!(w.store.find_store_claim().await.expect("finds"), Some(confirmed.clone()));
     assert_eq!(w.store.claim_store_id(StoreId([9; 16]), "s3://late").await.expect("claims"), confirmed);
 }
+
+pub async fn keys_that_rows_name_are_told_newest_first_and_few(w: World) {
+    assert_eq!(w.store.list_newest_keys().await.expect("lists"), []);
+    let mut keys = Vec::new();
+    for tag in 0..10 {
+        keys.insert(
+            0,
+            w.upload(&operator("17", &[], &[]), &Upload { tag, ..Upload::to(Target::Library) }).await.blob.key,
+        );
+    }
+    assert_eq!(w.store.list_newest_keys().await.expect("lists"), keys[..8]);
+}

@@ -132,7 +132,7 @@ pub async fn a_blob_found_infected_is_shared_by_nobody_who_comes_later(w: World)
         let intent = w.started(&caller, &upload).await;
         let mut commit = w.commit(&caller, &upload, intent);
         commit.bytes = BytesAt::Shared(first.blob.id);
-        let quarantine = w.store.quarantine(sha(round), verdict(VerdictKind::Infected, "9"), "Eicar");
+        let quarantine = w.store.quarantine(sha(round), verdict(VerdictKind::Infected, "9"), "Eicar", None);
         let (committed, hit) = join(w.store.commit_upload(commit), quarantine).await;
         assert_eq!(hit.expect("quarantines"), 1);
         if let Committed::Ready(view) = committed.expect("no failure") {
@@ -152,11 +152,10 @@ pub async fn a_hit_and_a_commit_of_the_same_bytes_under_another_key_leave_none_t
         let intent = w.started(&caller, &upload).await;
         let commit = w.commit(&caller, &upload, intent);
         assert_eq!(commit.bytes, BytesAt::Published);
-        let later = Verdict { at: commit.verdict.at.plus_secs(1), ..verdict(VerdictKind::Infected, "9") };
-        let quarantine = w.store.quarantine(sha(round), later, "Eicar");
+        let quarantine = w.store.quarantine(sha(round), verdict(VerdictKind::Infected, "9"), "Eicar", None);
         let (committed, hit) = join(w.store.commit_upload(commit), quarantine).await;
         match (committed.expect("no failure"), hit.expect("quarantines")) {
-            (Committed::Ready(_), 2) | (Committed::HitSince, 1) => {}
+            (Committed::Ready(_), 2) | (Committed::Hit(_), 1) => {}
             (committed, hit) => panic!("{hit} were hit, and it is {committed:?}"),
         }
     }

@@ -20,7 +20,7 @@ use crate::{
         listing::FileRef,
         media_type::{Format, Observed},
     },
-    ports::{Admit, Begun, BytesAt, ChatTold, Commit, Committed, Intent, NewUpload, Stop, Store},
+    ports::{Admit, Begun, BytesAt, ChatTold, Commit, Committed, Dead, Intent, NewUpload, Stop, Store},
 };
 
 /// A store with nothing in it, a clock and a source of ids.
@@ -150,7 +150,7 @@ impl World {
             request_id: upload.request_id.as_ref().map(|id| id.parse().expect("valid")),
             target: upload.target.clone(),
             now,
-            lease_until: now.plus_secs(60),
+            lease_secs: 60,
         };
         self.store.begin_upload(new, admit).await
     }
@@ -207,6 +207,7 @@ impl World {
             code_hash: CodeHash(self.id()),
             bytes: BytesAt::Published,
             verdict: verdict(VerdictKind::Clean, "27000"),
+            weighed: None,
             grace_secs: GRACE,
             now: self.now(),
         }
@@ -222,6 +223,19 @@ impl World {
         let by_code = self.store.find_file(FileRef::Code(view.file.message_code()), caller).await.expect("finds");
         assert_eq!(by_id, by_code);
         by_id
+    }
+
+    /// Dead uploads as a node sees them now.
+    pub async fn dead(&self, own: Option<&str>) -> Vec<Dead> {
+        self.store.list_dead_uploads(own, self.now(), 10).await.expect("lists")
+    }
+
+    /// Lets time pass, for the leases: one of the two clocks that judge them is not ours to set.
+    pub fn pass(&self, secs: i64) {
+        match &self.memory {
+            Some(memory) => memory.pass(secs),
+            None => self.execute(&format!("UPDATE uploads SET lease_until = lease_until - {}", secs * Time::SECOND)),
+        }
     }
 
     /// Changes rows behind the store's back.
@@ -264,10 +278,15 @@ pub fn settings(kind: VerdictKind) -> Settings {
     }
 }
 
+/// Not buried yet.
+pub fn running(intents: &[Intent]) -> Vec<Dead> {
+    intents.iter().map(|intent| Dead { intent: *intent, buried: false }).collect()
+}
+
 pub fn ready(committed: Committed) -> FileView {
     match committed {
         Committed::Ready(view) => *view,
-        Committed::BlobGone | Committed::HitSince => panic!("not committed"),
+        Committed::BlobGone | Committed::Hit(_) => panic!("not committed"),
     }
 }
 

@@ -4,7 +4,7 @@
 //! its ids by itself. Not here: the calls themselves (`uploads.rs`, `files.rs`, `chats.rs`), where the sequence comes
 //! from and what is compared at its end (the parent module).
 
-use std::{fmt::Debug, sync::atomic::Ordering};
+use std::{collections::HashMap, fmt::Debug, sync::atomic::Ordering};
 
 use super::{
     super::{Upload, World},
@@ -56,11 +56,13 @@ pub struct Side {
     pub world: World,
     pub begun: Vec<Running>,
     pub made: Vec<Made>,
+    /// The hit that was told of last, for the bytes of each tag.
+    pub hits: HashMap<u64, i64>,
 }
 
 impl Side {
     pub fn new(world: World) -> Self {
-        Self { world, begun: Vec::new(), made: Vec::new() }
+        Self { world, begun: Vec::new(), made: Vec::new(), hits: HashMap::new() }
     }
 
     /// Makes a call, a second after the one before it.

@@ -80,7 +80,8 @@ impl Side {
 
     pub async fn pair(&mut self, draw: &mut Draw) -> (String, String) {
         let store = &self.world.store;
-        match draw.below(3) {
+        match draw.below(4) {
+            3 => ("newest keys".to_owned(), sure(store.list_newest_keys().await)),
             0 => ("find the claim".to_owned(), sure(store.find_store_claim().await)),
             1 => {
                 let n = draw.below(3) as u8;

@@ -11,11 +11,14 @@ use super::{
 };
 use crate::{
     domain::{
-        Actor, BlobKey, CodeHash, Event, EventKind, FileId, Reason, Time, Verdict, VerdictKind,
+        Actor, BlobKey, CodeHash, Event, EventKind, FileId, Hit, Reason, Time, Verdict, VerdictKind,
         admission::{self, Declared, Service},
     },
     ports::{Admit, Begun, BytesAt, Commit, Committed, Intent, MultipartId, NewUpload},
 };
+
+/// Longer than a sequence takes on any clock, in seconds: leases end when they are told to.
+const LONG: i64 = 1_000_000_000;
 
 /// Bytes that are of this call alone.
 fn fresh(at: usize, kind: u8) -> [u8; 16] {
@@ -57,7 +60,7 @@ impl Side {
             request_id: upload.request_id.as_ref().map(|id| id.parse().expect("valid")),
             target: upload.target.clone(),
             now,
-            lease_until: now.plus_secs(60),
+            lease_secs: LONG,
         };
         let call = format!("begin {:?} {} {:?}", upload.target, caller.person, upload.request_id);
         let answer = match self.world.store.begin_upload(new, admit).await {
@@ -90,6 +93,7 @@ impl Side {
                 BytesAt::Shared(known.map_or(-1, |blob| blob.id))
             }
         };
+        let weighed = if draw.once_in(2) { self.hits.get(&upload.tag).copied() } else { None };
         // As after a lost answer: the same file again.
         let again = if draw.once_in(10) { self.made.last().map(|made| made.id) } else { None };
         let commit = Commit {
@@ -100,6 +104,7 @@ impl Side {
             code_hash: CodeHash(fresh(at, 3)),
             bytes,
             verdict: found,
+            weighed,
             grace_secs: GRACE,
             now,
         };
@@ -112,6 +117,10 @@ impl Side {
                 }
                 format!("{:?}", plain_view(*view))
             }
+            Ok(Committed::Hit(hit)) => {
+                self.hits.insert(upload.tag, hit.number);
+                format!("{:?}", Hit { number: 0, ..*hit })
+            }
             other => plain(other),
         };
         (call, answer)
@@ -119,13 +128,18 @@ impl Side {
 
     pub async fn end(&mut self, draw: &mut Draw, now: Time) -> (String, String) {
         let Some((which, running)) = self.running(draw) else { return ("end of nothing".to_owned(), String::new()) };
+        if draw.once_in(4) {
+            return (format!("end buried upload {which}"), sure(self.world.store.end_buried(running.intent).await));
+        }
         if draw.once_in(2) {
             let fenced = self.world.store.fence_upload(running.intent).await;
             return (format!("fence upload {which}"), sure(fenced));
         }
         let event = Event::new(EventKind::UploadRefused, Actor::from(&running.caller)).reason(Reason::Infected);
         let event = event.detail("Eicar").chat(running.upload.target.chat().cloned());
-        (format!("abort upload {which}"), sure(self.world.store.abort_upload(running.intent, event, now).await))
+        let stays = draw.of(&[0, LONG]);
+        let aborted = self.world.store.abort_upload(running.intent, event, now, stays).await;
+        (format!("abort upload {which}, which stays {stays} s"), sure(aborted))
     }
 
     pub async fn parts(&mut self, draw: &mut Draw) -> (String, String) {
@@ -139,19 +153,24 @@ impl Side {
     }
 
     pub async fn leases(&mut self, draw: &mut Draw, now: Time) -> (String, String) {
-        match draw.below(4) {
+        match draw.below(5) {
+            2 => {
+                self.world.pass(2 * LONG);
+                ("all leases end".to_owned(), String::new())
+            }
             0 => {
                 let alive: Vec<_> = (0..2).filter_map(|_| self.running(draw)).collect();
                 let numbers: Vec<usize> = alive.iter().map(|(which, _)| *which).collect();
                 let alive: Vec<Intent> = alive.into_iter().map(|(_, running)| running.intent).collect();
-                let renewed = self.world.store.renew_leases(&alive, now.plus_secs(60)).await;
+                let renewed = self.world.store.renew_leases(&alive, now, LONG).await;
                 (format!("renew {numbers:?}"), sure(renewed))
             }
             1 => ("trim".to_owned(), sure(self.world.store.trim_request_ids(now).await)),
             _ => {
                 let (own, limit) = (draw.of(&[None, Some("n1"), Some("n3")]), draw.of(&[1, 3, 1_000]));
                 let dead = self.world.store.list_dead_uploads(own, now, limit).await;
-                let keys = dead.map(|dead| dead.into_iter().map(|intent| intent.key).collect::<Vec<_>>());
+                let keys =
+                    dead.map(|dead| dead.into_iter().map(|dead| (dead.intent.key, dead.buried)).collect::<Vec<_>>());
                 (format!("dead of {own:?}, {limit}"), sure(keys))
             }
         }
@@ -168,7 +187,9 @@ impl Side {
         match draw.below(4) {
             0 => {
                 let hit = Verdict { at: now, ..verdict(VerdictKind::Infected, "3") };
-                let hits = self.world.store.quarantine(sha(tag), hit, "Eicar").await;
+                let hit = Verdict { signatures: draw.of(&["1", "2", "3"]).to_owned(), ..hit };
+                let made = draw.maybe(|draw| Time::from_secs(draw.below(3) as i64));
+                let hits = self.world.store.quarantine(sha(tag), hit, "Eicar", made).await;
                 (format!("quarantine {tag}"), sure(hits))
             }
             1 => {
