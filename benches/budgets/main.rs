@@ -35,7 +35,7 @@ mod process;
 mod product;
 mod report;
 mod scanned;
-#[expect(dead_code, reason = "the tests ask more of their servers")]
+#[expect(dead_code, clippy::disallowed_methods, reason = "they are the servers of the tests, which ask more of them")]
 mod servers;
 mod small;
 
