@@ -89,7 +89,7 @@ pub async fn added_latency(bench: &Bench) -> Fallible<Vec<Row>> {
             }
             Fallible::Ok(times.median())
         };
-        let parts = parts::upload_milliseconds(bench, &product.place, &name, COUNT);
+        let parts = Box::pin(parts::upload_milliseconds(bench, &product.place, &name, COUNT));
         let (whole, parts) = bench.alternately(round, uploads, parts).await?;
         if round > 0 {
             row.pair(whole, parts, whole - parts);
