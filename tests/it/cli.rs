@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::harness::{
     Caller as _, Node, Service, Setup,
     archives::{Member, zip},
-    node::free_port,
+    place::free_port,
     samples,
 };
 

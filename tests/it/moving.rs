@@ -14,7 +14,7 @@ use program::{in_bucket, migrate, moved_to};
 
 use crate::{
     cli::program::lhfile,
-    harness::{Bucket, Node, Operator, Setup, node::new_folder, postgres::cluster, samples, setup::new_database},
+    harness::{Bucket, Node, Operator, Setup, place::new_folder, postgres::cluster, samples, setup::new_database},
 };
 
 /// A server with a few files: shared bytes, several chats, a deleted one, a request id; and the ids of those that are there.
@@ -110,7 +110,7 @@ async fn database_goes_to_the_other_engine_and_back_beside_its_server() {
     let again = migrate(&node, &["database", "--to", &url, "--yes"]);
     assert_eq!((again.code, moved_to(&again)), (Some(0), "moved before".to_owned()), "{}", again.err);
 
-    node.terminate();
+    node.terminate().await;
     node.move_to_database(Some(&name));
     lives(&mut node, &files).await;
     let numbers = cluster().psql(&name, "SELECT max(number) >= 4294967296 + 13 FROM files");
@@ -124,7 +124,7 @@ async fn database_goes_to_the_other_engine_and_back_beside_its_server() {
     }
     let back = migrate(&node, &["database", "--to", "sqlite", "--yes"]);
     assert_eq!((back.code, moved_to(&back)), (Some(0), "switched".to_owned()), "{}", back.err);
-    node.terminate();
+    node.terminate().await;
     node.move_to_database(None);
     lives(&mut node, &files).await;
 }
@@ -171,7 +171,7 @@ async fn files_go_to_a_bucket_and_back_and_the_old_store_is_refused() {
     let again = migrate(&node, &[&words[..], &["--yes"]].concat());
     assert_eq!((again.code, moved_to(&again)), (Some(0), "moved before".to_owned()), "{}", again.err);
 
-    node.terminate();
+    node.terminate().await;
     let said = node.refuses_to_start().await;
     assert!(said.contains(&bucket.url()), "it names the new place: {said}");
     node.move_to(&bucket, bucket.address());
@@ -185,7 +185,7 @@ async fn files_go_to_a_bucket_and_back_and_the_old_store_is_refused() {
     fs::remove_dir_all(data.join("blobs")).expect("our own folder");
     let back = migrate(&node, &["blobs", "--to", &to, "--yes"]);
     assert_eq!((back.code, moved_to(&back)), (Some(0), "switched".to_owned()), "{}", back.err);
-    node.terminate();
+    node.terminate().await;
     node.move_to_disk();
     lives(&mut node, &files).await;
 }
@@ -205,7 +205,7 @@ async fn damaged_and_missing_bytes_are_told_and_stop_no_others() {
     assert!(told.contains(&damaged.name) && told.contains(&missing.name), "{told}");
     assert!(told.contains("SHA-256") && told.contains("not there"), "{told}");
     assert_eq!(bucket.objects().len(), stored.len());
-    node.terminate();
+    node.terminate().await;
     node.move_to(&bucket, bucket.address());
     node.start_again().await;
     let mut lost = 0;

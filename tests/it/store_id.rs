@@ -15,7 +15,7 @@ async fn with_a_file(setup: Setup) -> (Node, String) {
     let mut node = Node::start(setup).await;
     node.put_chat("42").await;
     let file = node.upload("a.txt", samples::text(1000, "pair")).to_chat("42").passes_by(&Operator::new()).await;
-    node.terminate();
+    node.terminate().await;
     (node, file.file_id)
 }
 
@@ -24,7 +24,7 @@ async fn still_serves(node: &mut Node, file: &str) {
     let back = node.download(file, &Operator::new()).await.expect("its own");
     assert_eq!(back.bytes, samples::text(1000, "pair"));
     node.assert_consistent().await;
-    node.terminate();
+    node.terminate().await;
 }
 
 fn id_of(node: &Node) -> String {
@@ -55,18 +55,19 @@ async fn database_with_another_bucket_does_not_start_and_says_which_belongs_to_i
 #[tokio::test]
 async fn new_database_with_a_bucket_of_another_does_not_start() {
     let (mut node, file) = with_a_file(Setup::on_s3().on_sqlite()).await;
-    let (database, aside) = (node.database(), node.folder().join("aside"));
+    let aside = node.folder().join("aside");
     fs::create_dir(&aside).expect("our own folder");
-    for end in ["", "-wal", "-shm"] {
-        let name = format!("lhfile.db{end}");
-        let _ = fs::rename(node.data().join(&name), aside.join(&name));
+    // After an end by force, rows are still in the log beside it.
+    let parts = ["", "-wal", "-shm"].map(|end| format!("lhfile.db{end}"));
+    for name in &parts {
+        let _ = fs::rename(node.data().join(name), aside.join(name));
     }
     let said = node.refuses_to_start().await;
     assert!(said.contains("belongs to another") && said.contains("backup"), "{said}");
-    for end in ["", "-wal", "-shm"] {
-        let _ = fs::remove_file(node.data().join(format!("lhfile.db{end}")));
+    for name in &parts {
+        let _ = fs::remove_file(node.data().join(name));
+        let _ = fs::rename(aside.join(name), node.data().join(name));
     }
-    fs::rename(aside.join("lhfile.db"), database).expect("our own folder");
     still_serves(&mut node, &file).await;
 }
 
@@ -157,7 +158,7 @@ async fn first_start_that_was_killed_between_the_two_is_finished_by_the_next() {
 #[tokio::test]
 async fn store_that_does_not_answer_at_the_start_is_told() {
     let bucket = Bucket::new();
-    let nobody = crate::harness::node::free_port();
+    let nobody = crate::harness::place::free_port();
     let mut node = Node::killed_at_start(Setup::in_bucket(&bucket, bucket.address()).stops_at("S1-claimed")).await;
     node.move_to(&bucket, nobody);
     let said = node.refuses_to_start().await;

@@ -13,7 +13,7 @@ use super::{
     client::{Client, Field, HALLS},
 };
 use crate::harness::{
-    Bucket, Node, Setup, clamd::Clamd, garages::Garages, node::new_folder, postgres::Cluster as Postgres,
+    Bucket, Node, Setup, clamd::Clamd, garages::Garages, place::new_folder, postgres::Cluster as Postgres,
     setup::new_database,
 };
 

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{node::free_port, process, samples};
+use super::{place::free_port, process, samples};
 
 /// Limits as `examples/lhfile.toml` declares them for an external one, and alerts on.
 const GOOD: &str = "Foreground yes\nMaxThreads 4\nStreamMaxLength 25M\nMaxFileSize 25M\nMaxScanSize 100M\n\

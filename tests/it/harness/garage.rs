@@ -27,7 +27,7 @@ use object_store::{
     signer::{SignedUrlOptions, Signer as _},
 };
 
-use super::{node, process};
+use super::{place, process};
 
 const VERSION: &str = "2.5.0";
 pub(super) const BUCKET: &str = "lhfile-tests";
@@ -70,8 +70,8 @@ pub(super) struct Garage {
 impl Garage {
     /// With its configuration, not started.
     pub(super) fn of(ip: Ipv4Addr, copies: u32) -> Self {
-        let folder = node::new_folder();
-        let (api, rpc) = (node::free_port_of(ip), node::free_port_of(ip));
+        let folder = place::new_folder();
+        let (api, rpc) = (place::free_port_of(ip), place::free_port_of(ip));
         let shown = folder.display();
         let config = format!(
             "metadata_dir = \"{shown}/meta\"\ndata_dir = \"{shown}/data\"\ndb_engine = \"sqlite\"\n\

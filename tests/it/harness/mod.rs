@@ -22,6 +22,7 @@ pub mod left;
 pub mod node;
 pub mod orphan;
 pub mod outage;
+pub mod place;
 pub mod postgres;
 pub mod process;
 #[path = "../../../src/adapters/sql/tests/proxy.rs"]

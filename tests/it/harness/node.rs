@@ -6,11 +6,10 @@
 use std::{
     fmt::Write as _,
     fs::{self, File},
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::SocketAddr,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command},
-    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -21,6 +20,7 @@ use super::{
     Bucket,
     callers::SECRET,
     orphan,
+    place::{free_port_of, mount, new_folder},
     postgres::{Cluster, cluster},
     process,
     setup::{Blobs, Database, Setup},
@@ -286,26 +286,33 @@ impl Node {
     }
 
     /// Waits for its end; `true` if it ended by itself with success in this time.
-    pub fn ended_well(&mut self, at_most: Duration) -> bool {
-        let Some(mut child) = self.child.take() else { return false };
-        if !process::wait_for_end(&mut child, at_most) {
-            self.child = Some(child);
-            return false;
+    /// The clients of a test live in its own runtime, and the server waits for them: this must not block it.
+    pub async fn ended_well(&mut self, at_most: Duration) -> bool {
+        let until = Instant::now() + at_most;
+        while let Some(child) = &mut self.child {
+            match child.try_wait() {
+                Ok(None) if Instant::now() < until => sleep(Duration::from_millis(10)).await,
+                Ok(None) | Err(_) => return false,
+                Ok(Some(status)) => {
+                    self.child = None;
+                    return status.success();
+                }
+            }
         }
-        child.wait().is_ok_and(|status| status.success())
+        false
     }
 
     /// Ends it in good order.
-    pub fn terminate(&mut self) {
+    pub async fn terminate(&mut self) {
         if self.child.is_some() {
             self.ask_to_end();
-            assert!(self.ended_well(Duration::from_secs(45)), "it did not end well:\n{}", self.log());
+            assert!(self.ended_well(Duration::from_secs(45)).await, "it did not end well:\n{}", self.log());
         }
     }
 
     /// Starts it again on the same folder, without the fault.
     pub async fn restart(&mut self) {
-        self.terminate();
+        self.terminate().await;
         self.start_again().await;
     }
 
@@ -336,8 +343,9 @@ impl Drop for Node {
             eprintln!("--- {} ---\n{}", self.log_path().display(), &log[from..]);
         }
         if let Some(mut child) = self.child.take() {
+            // By force: the clients of the test, which an orderly end waits for, stand still while this runs.
             let wrapped = process::children(child.id(), "lhfile").first().copied();
-            let _ = Command::new("kill").arg(wrapped.unwrap_or(child.id()).to_string()).status();
+            let _ = Command::new("kill").arg("-KILL").arg(wrapped.unwrap_or(child.id()).to_string()).status();
             if !process::wait_for_end(&mut child, Duration::from_secs(5)) {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -352,47 +360,6 @@ impl Drop for Node {
             if let Some((cluster, name)) = self.postgres() {
                 cluster.psql("postgres", &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
             }
-        }
-    }
-}
-
-fn mount(folder: &Path, size: &str) {
-    fs::create_dir(folder).expect("our own folder");
-    let mount =
-        Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(folder).status();
-    assert!(mount.is_ok_and(|status| status.success()), "this test needs the right to mount a tmpfs");
-}
-
-/// A port that is free now.
-pub fn free_port() -> SocketAddr {
-    free_port_of(Ipv4Addr::LOCALHOST)
-}
-
-/// One of this address.
-pub fn free_port_of(ip: Ipv4Addr) -> SocketAddr {
-    TcpListener::bind((ip, 0)).and_then(|l| l.local_addr()).expect("a free port")
-}
-
-/// A folder for one server. What earlier runs of the tests left is removed.
-pub fn new_folder() -> PathBuf {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    if number == 0 {
-        remove_leftovers(parent);
-    }
-    let folder = parent.join(format!("it-{}-{number}", std::process::id()));
-    fs::create_dir_all(&folder).expect("a folder");
-    folder
-}
-
-fn remove_leftovers(parent: &Path) {
-    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let pid = name.to_str().and_then(|n| n.strip_prefix("it-")?.split('-').next());
-        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-            orphan::end(&entry.path().join("data"));
-            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }

@@ -24,7 +24,7 @@ async fn copy_of_a_database_that_was_killed_is_served_by_nobody_and_goes_on() {
         if read_only > 0 {
             node.set(&["read_only"], |s| s.read_only = false).await.expect("the backend may");
         }
-        node.terminate();
+        node.terminate().await;
         node.move_to_database(Some(&name));
         let said = node.refuses_to_start().await;
         assert!(said.contains("an incomplete copy") && said.contains("lhfile migrate database"), "{point}: {said}");
@@ -33,7 +33,7 @@ async fn copy_of_a_database_that_was_killed_is_served_by_nobody_and_goes_on() {
     }
     let ended = migrate(&node, &to);
     assert_eq!((ended.code, moved_to(&ended)), (Some(0), "switched".to_owned()), "{}", ended.err);
-    node.terminate();
+    node.terminate().await;
     node.move_to_database(Some(&name));
     lives(&mut node, &files).await;
 }
@@ -59,7 +59,7 @@ async fn copy_of_files_that_was_killed_goes_on() {
     let ended = migrate(&node, &to);
     assert_eq!((ended.code, moved_to(&ended)), (Some(0), "switched".to_owned()), "{}", ended.err);
     assert_eq!(bucket.multiparts(), [] as [String; 0]);
-    node.terminate();
+    node.terminate().await;
     node.move_to(&bucket, bucket.address());
     lives(&mut node, &files).await;
 }

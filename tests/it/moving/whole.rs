@@ -77,7 +77,7 @@ fn add_files(node: &Node, number: usize) -> Vec<Known> {
 async fn moved_while_uploads_go_on(number: usize) {
     let (mut node, files) = with_files(Setup::on_disk().on_sqlite().config("limits.uploads_per_operator = 50")).await;
     let mut known: Vec<Known> = files.into_iter().map(|(id, bytes)| (id, samples::sha256(&bytes))).collect();
-    node.terminate();
+    node.terminate().await;
     known.extend(add_files(&node, number));
     node.start_again().await;
 
@@ -131,7 +131,7 @@ async fn moved_while_uploads_go_on(number: usize) {
     let again = migrate(&node, &["database", "--to", &to_database, "--yes"]);
     assert!(moved_to(&again) == "moved before" || again.err.contains("events"), "{}", again.err);
 
-    node.terminate();
+    node.terminate().await;
     node.move_to(&bucket, bucket.address());
     node.move_to_database(Some(&name));
     node.start_again().await;
