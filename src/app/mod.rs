@@ -235,3 +235,6 @@ impl App {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,13 +3,13 @@
 //! Not here: retention by rule (a later issue). No bytes without a row: the intents name all debris, so that the spool
 //! and the store need never be guessed at.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 
 use super::{App, Error, upload::LEASE_SECS};
 use crate::{
-    domain::{Actor, Event, EventKind},
+    domain::{Actor, BlobKey, Event, EventKind},
     ports::{Dead, Intent},
     telemetry::names,
 };
@@ -20,6 +20,9 @@ const RENEW_EVERY: Duration = Duration::from_secs(20);
 const BATCH: i64 = 500;
 /// Of these so many are buried at once: each waits for the database and the store several times.
 const AT_ONCE: usize = 8;
+/// Between attempts to remove something: it doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 impl App {
     /// At start: every intent of this node is of an earlier life; and what lies in the spool without an intent goes. An
@@ -99,7 +102,7 @@ impl App {
 
     /// Ends an upload without a file, however long the database or the disk takes to come back.
     pub(super) async fn abandon(&self, intent: Intent, event: Event, asked_store: bool) {
-        let mut pause = Duration::from_millis(200);
+        let mut pause = FIRST_PAUSE;
         while let Err(error) = self.bury(intent, event.clone(), asked_store).await {
             tracing::warn!(%error, "an abandoned upload could not be removed yet; it is tried again");
             if self.stop.is_cancelled() {
@@ -107,7 +110,7 @@ impl App {
                 return;
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(30));
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -141,10 +144,20 @@ impl App {
         Ok(())
     }
 
-    /// Removes spooled bytes that a shared blob made needless. What cannot be removed now, the next start removes.
-    pub(super) async fn discard(&self, intent: Intent) {
-        if let Err(error) = self.spool.discard(intent.key).await {
-            tracing::warn!(%error, "spooled bytes could not be removed; the next start removes them");
-        }
+    /// Removes spooled bytes that nobody needs and no row names. Nobody waits for a disk that does not do so at once: it
+    /// is asked again beside the calls, and what is left at the end the next start removes.
+    pub(super) async fn discard(self: &Arc<Self>, key: BlobKey) {
+        let Err(error) = self.spool.discard(key).await else { return };
+        tracing::warn!(%error, "spooled bytes could not be removed yet; it is tried again");
+        self.spawn_until_stop(|app| async move {
+            let mut pause = FIRST_PAUSE;
+            loop {
+                tokio::time::sleep(pause).await;
+                if app.spool.discard(key).await.is_ok() {
+                    return;
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        });
     }
 }

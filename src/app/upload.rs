@@ -120,7 +120,7 @@ impl App {
                 Ok((view, kept)) => {
                     draft.defuse();
                     if !kept {
-                        app.discard(intent).await;
+                        app.discard(intent.key).await;
                     }
                     Ok(view)
                 }

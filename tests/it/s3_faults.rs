@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use lhfile::ports::{BlobError, MultipartId, Spool as _};
+use lhfile::ports::{BlobError, MultipartId};
 
 use crate::{
     blob_contract::{World, key, pattern},

@@ -79,10 +79,18 @@ pub(super) async fn new_blob(
     Ok(Blob { id, key, sha256, size, state: BlobState::Active, verdict })
 }
 
-/// The blob to be shared, if it is still ACTIVE, with the better of the two verdicts stored.
-pub(super) async fn shared_blob(conn: &mut Conn, id: i64, verdict: Verdict) -> Result<Option<Blob>, StoreError> {
+/// The blob to be shared, if it is still ACTIVE and of the same bytes, with the better of the two verdicts stored: one on
+/// other bytes says nothing of it.
+pub(super) async fn shared_blob(
+    conn: &mut Conn,
+    id: i64,
+    cleared: &Cleared,
+    verdict: Verdict,
+) -> Result<Option<Blob>, StoreError> {
     let active = blobs::table
         .filter(blobs::id.eq(id))
+        .filter(blobs::sha256.eq(cleared.received.sha256.0.as_slice()))
+        .filter(blobs::size.eq(i64::try_from(cleared.received.size).unwrap_or(i64::MAX)))
         .filter(blobs::state.eq(rows::blob_state_name(BlobState::Active)))
         .select(BlobRow::as_select());
     let row: Option<BlobRow> = changing!(active).first(conn).await.optional()?;

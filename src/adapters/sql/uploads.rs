@@ -197,9 +197,9 @@ pub(super) async fn commit(conn: &mut Conn, commit: Commit) -> Result<Committed,
     let cleared_hit = weighed.filter(|_| verdict.kind == VerdictKind::Clean);
     let blob = match bytes {
         BytesAt::Published => content::new_blob(conn, &cleared, intent.key, verdict, now).await?,
-        BytesAt::Shared(id) => match content::shared_blob(conn, id, verdict).await? {
-            Some(blob) if blob.sha256 == cleared.received.sha256 && blob.size == cleared.received.size => blob,
-            Some(_) | None => return Ok(Committed::BlobGone),
+        BytesAt::Shared(id) => match content::shared_blob(conn, id, &cleared, verdict).await? {
+            Some(blob) => blob,
+            None => return Ok(Committed::BlobGone),
         },
     };
     if let Some(number) = cleared_hit {

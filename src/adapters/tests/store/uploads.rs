@@ -1,6 +1,6 @@
 //! Rules of uploads: intents, request ids, fencing, the commit, sharing, quarantine, what a kill leaves.
 //!
-//! Not here: the world they are tried in (`super`) and the query plans (`plans.rs`).
+//! Not here: the world they are tried in (`world.rs`).
 
 use super::*;
 use crate::{
@@ -8,9 +8,7 @@ use crate::{
     ports::{Before, MultipartId, REQUEST_ID_SECS},
 };
 
-#[tokio::test]
-async fn a_committed_upload_is_found_with_everything_it_was_made_of() {
-    let w = world();
+pub async fn a_committed_upload_is_found_with_everything_it_was_made_of(w: World) {
     w.put("42", ChatStatus::Active, Some("17")).await;
     let caller = operator("17", &[], &[]);
     let upload = Upload { message_id: Some("m1".into()), ..Upload::to(chat("42")) };
@@ -26,9 +24,7 @@ async fn a_committed_upload_is_found_with_everything_it_was_made_of() {
     assert_eq!(library.file.number, (1 << 32) + 1);
 }
 
-#[tokio::test]
-async fn the_same_request_id_gets_the_same_file_for_24_hours_and_for_its_person_only() {
-    let w = world();
+pub async fn the_same_request_id_gets_the_same_file_for_24_hours_and_for_its_person_only(w: World) {
     let caller = operator("17", &[], &[]);
     let upload = Upload { request_id: Some("r1".into()), ..Upload::to(Target::Library) };
     let view = w.upload(&caller, &upload).await;
@@ -42,9 +38,7 @@ async fn the_same_request_id_gets_the_same_file_for_24_hours_and_for_its_person_
     w.started(&caller, &upload).await;
 }
 
-#[tokio::test]
-async fn a_newer_stream_with_the_same_request_id_fences_the_older() {
-    let w = world();
+pub async fn a_newer_stream_with_the_same_request_id_fences_the_older(w: World) {
     let caller = operator("17", &[], &[]);
     let upload = Upload { request_id: Some("r1".into()), ..Upload::to(Target::Library) };
     let older = w.started(&caller, &upload).await;
@@ -64,9 +58,7 @@ async fn a_newer_stream_with_the_same_request_id_fences_the_older() {
     assert!(matches!(w.begin(&caller, &upload).await.expect("begins"), Begun::Before(_)));
 }
 
-#[tokio::test]
-async fn an_upload_is_admitted_with_its_chat_as_it_is_and_a_refused_one_writes_and_fences_nothing() {
-    let w = world();
+pub async fn an_upload_is_admitted_with_its_chat_as_it_is_and_a_refused_one_writes_and_fences_nothing(w: World) {
     w.put("42", ChatStatus::Closed, Some("17")).await;
     let caller = operator("17", &[], &[]);
     let upload = Upload { request_id: Some("r1".into()), ..Upload::to(chat("42")) };
@@ -87,9 +79,7 @@ async fn an_upload_is_admitted_with_its_chat_as_it_is_and_a_refused_one_writes_a
     ready(w.store.commit_upload(w.commit(&caller, &upload, older)).await.expect("it was not fenced"));
 }
 
-#[tokio::test]
-async fn a_refused_upload_frees_its_request_id() {
-    let w = world();
+pub async fn a_refused_upload_frees_its_request_id(w: World) {
     let caller = operator("17", &[], &[]);
     let upload = Upload { request_id: Some("r1".into()), ..Upload::to(Target::Library) };
     let intent = w.started(&caller, &upload).await;
@@ -99,9 +89,7 @@ async fn a_refused_upload_frees_its_request_id() {
     assert_eq!(reason(w.store.commit_upload(w.commit(&caller, &upload, intent)).await), Reason::Fenced);
 }
 
-#[tokio::test]
-async fn a_commit_happens_once() {
-    let w = world();
+pub async fn a_commit_happens_once(w: World) {
     let caller = operator("17", &[], &[]);
     let upload = Upload::to(Target::Library);
     let intent = w.started(&caller, &upload).await;
@@ -110,9 +98,7 @@ async fn a_commit_happens_once() {
     assert_eq!(w.events(), ["FILE_UPLOADED"]);
 }
 
-#[tokio::test]
-async fn the_chat_is_judged_again_inside_the_commit() {
-    let w = world();
+pub async fn the_chat_is_judged_again_inside_the_commit(w: World) {
     w.put("1", ChatStatus::Active, None).await;
     let someone = visitor("v", &["1"]);
     let upload = Upload::to(chat("1"));
@@ -131,9 +117,7 @@ async fn the_chat_is_judged_again_inside_the_commit() {
     assert_eq!(w.dead(Some("n1")).await, running(&[second, fourth]));
 }
 
-#[tokio::test]
-async fn a_shared_blob_must_be_active_and_takes_the_better_verdict() {
-    let w = world();
+pub async fn a_shared_blob_must_be_active_and_takes_the_better_verdict(w: World) {
     let caller = operator("17", &[], &[]);
     let upload = Upload::to(Target::Library);
     let share = async |kind, signatures: &str, blob| {
@@ -178,6 +162,19 @@ async fn a_shared_blob_must_be_active_and_takes_the_better_verdict() {
     assert!(!w.store.fence_upload(of(BlobKey([9; 16]))).await.expect("looks"));
 }
 
+pub async fn a_blob_of_other_bytes_is_not_shared_and_takes_no_verdict_of_them(w: World) {
+    let caller = operator("17", &[], &[]);
+    let upload = Upload::to(Target::Library);
+    let stored = w.upload(&caller, &upload).await;
+    for other in [Upload { tag: 1, ..upload.clone() }, Upload { size: 11, ..upload }] {
+        let intent = w.started(&caller, &other).await;
+        let mut commit = w.commit(&caller, &other, intent);
+        (commit.bytes, commit.verdict) = (BytesAt::Shared(stored.blob.id), verdict(VerdictKind::Clean, "9"));
+        assert!(matches!(w.store.commit_upload(commit).await.expect("no failure"), Committed::BlobGone));
+    }
+    assert_eq!(w.find(&stored, &caller).await, Some(stored));
+}
+
 /// Commits an upload of 10 bytes with such a verdict, which was made in knowledge of a hit or of none.
 async fn commit_as(w: &World, upload: &Upload, verdict: Verdict, weighed: Option<i64>) -> Committed {
     let caller = operator("17", &[], &[]);
@@ -195,9 +192,7 @@ fn hit(committed: Committed) -> Hit {
     }
 }
 
-#[tokio::test]
-async fn a_verdict_that_knows_nothing_of_a_hit_on_the_same_bytes_is_not_stored() {
-    let w = world();
+pub async fn a_verdict_that_knows_nothing_of_a_hit_on_the_same_bytes_is_not_stored(w: World) {
     let upload = Upload::to(Target::Library);
     let stored = w.upload(&operator("17", &[], &[]), &upload).await;
     let found = verdict(VerdictKind::Infected, "2");
@@ -225,9 +220,7 @@ async fn a_verdict_that_knows_nothing_of_a_hit_on_the_same_bytes_is_not_stored()
     ready(commit_as(&w, &upload, verdict(VerdictKind::Clean, "3"), None).await);
 }
 
-#[tokio::test]
-async fn a_hit_is_remembered_where_no_blob_has_the_bytes_and_a_later_one_is_another() {
-    let w = world();
+pub async fn a_hit_is_remembered_where_no_blob_has_the_bytes_and_a_later_one_is_another(w: World) {
     let upload = Upload::to(Target::Library);
     let quarantine = async |signatures: &str, day: Option<i64>| {
         let found = verdict(VerdictKind::Infected, signatures);
@@ -252,9 +245,7 @@ async fn a_hit_is_remembered_where_no_blob_has_the_bytes_and_a_later_one_is_anot
     assert_eq!(w.store.find_blob(sha(0), 10).await.expect("finds"), None);
 }
 
-#[tokio::test]
-async fn a_dead_nodes_intents_are_listed_when_their_lease_is_over_and_own_ones_at_start() {
-    let w = world();
+pub async fn a_dead_nodes_intents_are_listed_when_their_lease_is_over_and_own_ones_at_start(w: World) {
     let caller = operator("17", &[], &[]);
     let intent = w.started(&caller, &Upload::to(Target::Library)).await;
     assert!(w.dead(None).await.is_empty() && w.dead(Some("n2")).await.is_empty());
@@ -268,9 +259,9 @@ async fn a_dead_nodes_intents_are_listed_when_their_lease_is_over_and_own_ones_a
     assert_eq!(w.dead(None).await, running(&[intent]));
 }
 
-#[tokio::test]
-async fn a_buried_intent_frees_its_request_id_tells_its_event_once_and_comes_up_again_when_its_time_is_over() {
-    let w = world();
+pub async fn a_buried_intent_frees_its_request_id_tells_its_event_once_and_comes_up_again_when_its_time_is_over(
+    w: World,
+) {
     let caller = operator("17", &[], &[]);
     let upload = Upload { request_id: Some("r1".into()), ..Upload::to(Target::Library) };
     let intent = w.started(&caller, &upload).await;
@@ -298,9 +289,7 @@ async fn a_buried_intent_frees_its_request_id_tells_its_event_once_and_comes_up_
     ready(w.store.commit_upload(w.commit(&caller, &upload, newer)).await.expect("it was not buried"));
 }
 
-#[tokio::test]
-async fn old_request_ids_are_forgotten_and_running_ones_kept() {
-    let w = world();
+pub async fn old_request_ids_are_forgotten_and_running_ones_kept(w: World) {
     let caller = operator("17", &[], &[]);
     for id in ["r1", "r2"] {
         w.upload(&caller, &Upload { request_id: Some(id.into()), ..Upload::to(Target::Library) }).await;
@@ -312,9 +301,7 @@ async fn old_request_ids_are_forgotten_and_running_ones_kept() {
     assert_eq!(w.dead(Some("n1")).await.len(), 1);
 }
 
-#[tokio::test]
-async fn upload_in_parts_is_noted_for_a_running_intent_only() {
-    let w = world();
+pub async fn upload_in_parts_is_noted_for_a_running_intent_only(w: World) {
     let caller = operator("17", &[], &[]);
     let upload = Upload { request_id: Some("r1".into()), ..Upload::to(Target::Library) };
     let parts = |id: &str| MultipartId(id.to_owned());

@@ -1,13 +1,11 @@
 //! Rules of settings at rest.
 //!
-//! Not here: the world they are tried in (`super`) and the query plans (`plans.rs`).
+//! Not here: the world they are tried in (`world.rs`).
 
 use super::*;
 use crate::domain::{Reason, settings::SettingValue};
 
-#[tokio::test]
-async fn settings_are_stored_under_one_version_and_an_old_etag_changes_nothing() {
-    let w = world();
+pub async fn settings_are_stored_under_one_version_and_an_old_etag_changes_nothing(w: World) {
     let before = w.store.load_settings().await.expect("loads");
     assert_eq!((before.version, before.updated_at, before.settings), (0, None, Settings::default()));
     let now = w.now();
