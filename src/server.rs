@@ -212,7 +212,7 @@ pub async fn start(
     let store = database.store();
     let node = database::node_name(config, &*ids).map_err(|e| bad_data(&e))?;
     let blobs = blobs::choose(config, Arc::clone(&spool), disk)?;
-    blobs::pair(&*store, &*blobs, &blobs::told_place(config)?, &*ids).await?;
+    let store_id = blobs::pair(&*store, &*blobs, &blobs::told_place(config)?, &*ids).await?;
     blobs.probe().await.map_err(|e| ServeError::Blobs(e.to_string()))?;
 
     let settings = store.load_settings().await?.settings;
@@ -222,6 +222,7 @@ pub async fn start(
         changes: Database::changes(config)?,
         spool,
         blobs,
+        store_id,
         scanners: antivirus.scanners(),
         inspector: Arc::new(Inspector),
         clock: Arc::clone(&clock),

@@ -9,6 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use gate::Most;
 
+use crate::domain::StoreId;
 use crate::ports::{BlobStore, Changes, Clock, ContentInspector, Ids, Scanner, Spool, Store};
 use crate::telemetry::names;
 
@@ -95,6 +96,8 @@ pub struct Parts {
     pub spool: Arc<dyn Spool>,
     /// Where bytes are kept.
     pub blobs: Arc<dyn BlobStore>,
+    /// Its id, which the database named when this node started.
+    pub store_id: StoreId,
     /// The virus scanners, at least one.
     pub scanners: Vec<Arc<dyn Scanner>>,
     /// Looks at content.
@@ -122,6 +125,7 @@ pub struct App {
     store: Arc<dyn Store>,
     spool: Arc<dyn Spool>,
     blobs: Arc<dyn BlobStore>,
+    store_id: StoreId,
     inspector: Arc<dyn ContentInspector>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
@@ -146,7 +150,7 @@ impl App {
     /// Recovers what a kill left, loads the settings, fits the scanner to them, and starts the work beside the calls.
     /// Ready for calls when it answers; the scanner may still have to prove itself.
     pub async fn start(parts: Parts) -> Result<Arc<Self>, Error> {
-        let stored = parts.store.load_settings().await?;
+        let settings = settings::Cache::load(&*parts.store, parts.store_id).await?;
         let keys = parts.store.load_keys(parts.clock.now()).await?;
         let app = Arc::new(Self {
             scanning: Scanning::new(
@@ -155,7 +159,7 @@ impl App {
                 parts.accept_test_signatures,
                 parts.limits.slot_wait,
             ),
-            settings: settings::Cache::new(stored),
+            settings,
             key_ring: Arc::new(KeyRing::new(keys)),
             woken: tokio::sync::watch::Sender::new(()),
             uploads: gate::Gate::new(Most {
@@ -181,6 +185,7 @@ impl App {
             store: parts.store,
             spool: parts.spool,
             blobs: parts.blobs,
+            store_id: parts.store_id,
             inspector: parts.inspector,
             clock: parts.clock,
             ids: parts.ids,

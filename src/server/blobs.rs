@@ -61,7 +61,7 @@ pub fn place(config: &Config) -> Result<Option<S3Place>, ServeError> {
 #[derive(Debug, PartialEq, Eq)]
 enum Pair {
     /// They have the same id.
-    Fits,
+    Fits(StoreId),
     /// Neither has one: the first start, or the first of a version that gives them.
     New,
     /// The database has claimed one for this very store, which never got it: a start was killed in between.
@@ -69,7 +69,7 @@ enum Pair {
     /// Another node has claimed one for its store, which may be this one by another address, and is about to give it.
     Begun,
     /// Both have it, and the database has not noted that yet.
-    Unconfirmed,
+    Unconfirmed(StoreId),
     /// They are not each other's.
     Strangers(String),
 }
@@ -85,9 +85,9 @@ fn judge(claim: Option<StoreClaim>, found: Option<StoreId>, own_place: &str) -> 
         (Some(StoreClaim { confirmed: false, .. }), None) => Pair::Begun,
         (Some(StoreClaim { id, confirmed, place: _ }), Some(found)) if id == found => {
             if confirmed {
-                Pair::Fits
+                Pair::Fits(id)
             } else {
-                Pair::Unconfirmed
+                Pair::Unconfirmed(id)
             }
         }
         (Some(StoreClaim { id, place, .. }), None) => Pair::Strangers(format!(
@@ -168,7 +168,7 @@ pub async fn find_strangers(config: &Config) -> Result<Option<String>, ServeErro
         Pair::New | Pair::Unfinished(_) => {
             find_lost(&keys, &own_place, async |key| outside.holds(key).await).await.map_err(unreadable)
         }
-        Pair::Fits | Pair::Begun | Pair::Unconfirmed => Ok(None),
+        Pair::Fits(_) | Pair::Begun | Pair::Unconfirmed(_) => Ok(None),
     }
 }
 
@@ -198,13 +198,13 @@ pub(super) fn told_place(config: &Config) -> Result<String, ServeError> {
     })
 }
 
-/// Lets only each other's pass, and makes a pair of two that are new.
+/// Lets only each other's pass, and makes a pair of two that are new; answers the id that both have.
 pub(super) async fn pair(
     store: &dyn PairingStore,
     blobs: &dyn BlobStore,
     own_place: &str,
     ids: &dyn Ids,
-) -> Result<(), ServeError> {
+) -> Result<StoreId, ServeError> {
     let (mut claim, mut found) = look(store, blobs).await?;
     if matches!(judge(claim.clone(), found, own_place), Pair::New | Pair::Unfinished(_)) {
         let keys = store.list_newest_keys().await?;
@@ -225,14 +225,18 @@ pub(super) async fn pair(
     }
     let strange = |why: String| Err(ServeError::Pair(why));
     match judge(claim.clone(), found, own_place) {
-        Pair::Fits => Ok(()),
+        Pair::Fits(id) => Ok(id),
         Pair::Unfinished(id) => {
             crate::fault_point!("S1-claimed");
             blobs.put_store_id(id).await.map_err(unreadable)?;
             crate::fault_point!("S1-put");
-            Ok(store.confirm_store_id().await?)
+            store.confirm_store_id().await?;
+            Ok(id)
         }
-        Pair::Unconfirmed => Ok(store.confirm_store_id().await?),
+        Pair::Unconfirmed(id) => {
+            store.confirm_store_id().await?;
+            Ok(id)
+        }
         Pair::Begun => strange(format!(
             "a node has begun to pair the database with the store of bytes at {}, and has not ended: start that node \
              first, or give this one, {own_place}, the same blob_url (or data_dir) and s3.endpoint",
@@ -258,9 +262,9 @@ mod tests {
     fn only_each_others_pass_and_a_killed_start_is_finished() {
         let judge = |claim, found| judge(claim, found, "s3://ours");
         assert_eq!(judge(None, None), Pair::New);
-        assert_eq!(judge(claimed(A, true), Some(A)), Pair::Fits);
+        assert_eq!(judge(claimed(A, true), Some(A)), Pair::Fits(A));
         assert_eq!(judge(claimed(A, false), None), Pair::Unfinished(A));
-        assert_eq!(judge(claimed(A, false), Some(A)), Pair::Unconfirmed);
+        assert_eq!(judge(claimed(A, false), Some(A)), Pair::Unconfirmed(A));
         for (claim, found) in
             [(claimed(A, true), None), (claimed(A, true), Some(B)), (claimed(A, false), Some(B)), (None, Some(A))]
         {
@@ -274,7 +278,7 @@ mod tests {
         assert_eq!(judge(claimed(A, false), None, "s3://other"), Pair::Begun);
         assert_eq!(
             judge(claimed(A, false), Some(A), "s3://other"),
-            Pair::Unconfirmed,
+            Pair::Unconfirmed(A),
             "the same store by another name"
         );
         let copy = StoreClaim { id: B, place: format!("{INCOMPLETE_COPY} of x"), confirmed: true };

@@ -14,7 +14,9 @@ use program::{in_bucket, migrate, moved_to};
 
 use crate::{
     cli::program::lhfile,
-    harness::{Bucket, Node, Operator, Setup, place::new_folder, postgres::cluster, samples, setup::new_database},
+    harness::{
+        Bucket, Node, Operator, Setup, place::new_folder, postgres::cluster, reason_of, samples, setup::new_database,
+    },
 };
 
 /// A server with a few files: shared bytes, several chats, a deleted one, a request id; and the ids of those that are there.
@@ -170,6 +172,13 @@ async fn files_go_to_a_bucket_and_back_and_the_old_store_is_refused() {
     serves(&node, &files).await;
     let again = migrate(&node, &[&words[..], &["--yes"]].concat());
     assert_eq!((again.code, moved_to(&again)), (Some(0), "moved before".to_owned()), "{}", again.err);
+
+    // A node that was not restarted lets nothing in, whoever lifts read_only.
+    node.set(&["read_only"], |s| s.read_only = false).await.expect("the backend may");
+    let upload = node.upload("late.txt", samples::text(1_000, "late")).to_chat("0");
+    assert_eq!(reason_of(&upload.by(&Operator::new()).await.expect_err("it is the old store")), "READ_ONLY");
+    serves(&node, &files).await;
+    assert!(node.log().contains("moved to another store"), "{}", node.log());
 
     node.terminate().await;
     let said = node.refuses_to_start().await;

@@ -23,7 +23,7 @@ use crate::{
     adapters::memory::{MemoryBlobs, MemorySpool, MemoryStore},
     app::{App, Error, Limits, Parts, Secrets},
     domain::{
-        Actor, BlobKey, Chat, ChatStatus, Sha256, Time, Verdict, VerdictKind,
+        Actor, BlobKey, Chat, ChatStatus, Sha256, StoreId, Time, Verdict, VerdictKind,
         media_type::{ArchiveLimits, Format, Observed},
     },
     ports::{
@@ -193,6 +193,7 @@ impl World {
             store: Arc::new(Faulty { of: self.store.clone(), plan: Arc::clone(&plan) }),
             changes: None,
             spool: Arc::new(Faulty { of: spool.clone(), plan: Arc::clone(&plan) }),
+            store_id: StoreId([1; 16]),
             blobs: Arc::new(Faulty { of: self.blobs.beside(spool), plan: Arc::clone(&plan) }),
             scanners: vec![Arc::new(scanner)],
             inspector: Arc::new(Plain),
