@@ -38,6 +38,7 @@ fn every_documented_line_parses() {
         "lhfile download abc -o out.pdf",
         "lhfile download abc -o out.pdf --offset 5 --limit 10",
         "lhfile download --link xyz -o -",
+        "lhfile download --link -8xyz -o -",
         "lhfile link abc --ttl 5m --inline",
         "lhfile show abc",
         "lhfile show [file=4294967296_00]",
