@@ -54,7 +54,7 @@ async fn leave_one_dead(cluster: &mut Cluster) {
     let dead = cluster.nodes.last_mut().expect("three");
     dead.kill9();
     let name = std::fs::read_to_string(dead.data().join("node")).expect("it has a name");
-    let running = format!("FROM uploads WHERE node = '{}' AND state <> 'DONE'", name.trim());
+    let running = format!("FROM uploads WHERE node = '{}' AND state NOT IN ('DONE', 'BURIED')", name.trim());
     let left = dead.number(&format!("SELECT count(*) AS n {running}"));
     // They hold for a minute; that they are kept until then is shown in `nodes.rs`.
     dead.change(&format!("UPDATE uploads SET lease_until = 0 WHERE node = '{}' AND state <> 'DONE'", name.trim()));
