@@ -104,16 +104,18 @@ impl App {
     pub async fn retire_key(&self, caller: &Caller, id: KeyId) -> Result<Key, Error> {
         self.need_writable()?;
         let key = self.store.retire_key(id, Reach::of(caller), caller.into(), self.clock.now()).await?;
-        // Whatever becomes of the look below.
-        self.key_ring.forget(id);
         self.reload_keys().await;
+        // Whatever became of that look.
+        self.key_ring.forget(id);
         Ok(key)
     }
 
     /// What is stored now. A failure is told; the next look mends it.
     async fn reload_keys(&self) {
-        match self.store.load_keys(self.clock.now()).await {
-            Ok(live) => self.key_ring.offer(live),
+        let _alone = self.key_loads.lock().await;
+        let now = self.clock.now();
+        match self.store.load_keys(now).await {
+            Ok(live) => self.key_ring.replace(live, now),
             Err(error) => tracing::warn!(%error, "the keys could not be read: the last ones stay in force for a while"),
         }
     }
@@ -123,7 +125,7 @@ impl App {
         let mut woken = self.woken();
         loop {
             match self.store.keys_version().await {
-                Ok(version) if self.key_ring.is_at(version) => {}
+                Ok(version) if self.key_ring.is_at(version, self.clock.now()) => {}
                 Ok(_) => self.reload_keys().await,
                 Err(error) => tracing::debug!(%error, "the keys' version could not be asked for"),
             }

@@ -17,7 +17,27 @@ pub struct Asked {
     chats: Names,
     permissions: Names,
     vid: Option<String>,
-    field: &'static str,
+    fields: Fields,
+}
+
+/// What is blamed for what cannot be read.
+#[derive(Debug, Clone, Copy)]
+pub struct Fields {
+    /// The field or header with the subject.
+    pub subject: &'static str,
+    /// With the chats.
+    pub chats: &'static str,
+    /// With the permissions.
+    pub permissions: &'static str,
+    /// With the vid.
+    pub vid: &'static str,
+}
+
+impl Fields {
+    /// All in one.
+    pub const fn one(field: &'static str) -> Self {
+        Self { subject: field, chats: field, permissions: field, vid: field }
+    }
 }
 
 /// `*`, or names. None at all is `These` of nothing.
@@ -33,29 +53,31 @@ pub fn malformed(field: &'static str, why: &str) -> Refusal {
 }
 
 impl Asked {
-    /// As asked in a field or header of this name.
+    /// As asked in fields or a header of these names.
     ///
     /// # Errors
     /// `BAD_ARGUMENT`: no subject, or a `*` that does not stand alone.
     pub fn new(
-        field: &'static str,
+        fields: Fields,
         subject: &str,
         chats: Vec<String>,
         permissions: Vec<String>,
         vid: Option<String>,
     ) -> Result<Self, Refusal> {
-        let names = |list: Vec<String>| match list.as_slice() {
+        let names = |field, list: Vec<String>| match list.as_slice() {
             [star] if star == ALL_PERMISSIONS => Ok(Names::All),
             names if names.iter().any(|n| n == ALL_PERMISSIONS) => Err(malformed(field, "* stands alone")),
             _ => Ok(Names::These(list)),
         };
-        let subject = subject.parse().map_err(|_: Refusal| malformed(field, "the subject must be KIND:ID"))?;
-        Ok(Self { subject, chats: names(chats)?, permissions: names(permissions)?, vid, field })
+        let subject = subject.parse().map_err(|_: Refusal| malformed(fields.subject, "the subject must be KIND:ID"))?;
+        let (chats, permissions) = (names(fields.chats, chats)?, names(fields.permissions, permissions)?);
+        Ok(Self { subject, chats, permissions, vid, fields })
     }
 
     /// The rights asked for, each of which this caller holds itself.
     fn rights(&self, caller: &Caller) -> Result<(Permissions, ChatSet), Refusal> {
-        let bad = |why| malformed(self.field, why);
+        let bad = |why: &str| malformed(self.fields.permissions, why);
+        let bad_chats = |why| malformed(self.fields.chats, why);
         let visitor = self.subject.kind() == CallerKind::Visitor;
         let permissions = match &self.permissions {
             Names::These(names) if visitor && names.is_empty() => Permissions::NONE,
@@ -64,7 +86,9 @@ impl Asked {
             }
             Names::All => caller.permissions,
             Names::These(names) => {
-                let known = names.iter().map(|n| Permission::find(n).ok_or_else(|| bad("there is no such permission")));
+                let known = names
+                    .iter()
+                    .map(|n| Permission::find(n).ok_or_else(|| bad(&format!("there is no permission {n:?}"))));
                 known.collect::<Result<_, _>>()?
             }
         };
@@ -78,11 +102,11 @@ impl Asked {
                 .with("any_of", beyond.name()));
         }
         let chats = match &self.chats {
-            Names::All if visitor => return Err(bad("a visitor's chats must be named")),
+            Names::All if visitor => return Err(bad_chats("a visitor's chats must be named")),
             Names::All => caller.chats.clone(),
             Names::These(ids) => {
                 let ids: Result<BTreeSet<_>, Refusal> = ids.iter().map(|id| id.parse()).collect();
-                ChatSet::Only(ids.map_err(|_| bad("a chat id is 1 to 64 of A-Z a-z 0-9 . _ ~ -"))?)
+                ChatSet::Only(ids.map_err(|_| bad_chats("a chat id is 1 to 64 of A-Z a-z 0-9 . _ ~ -"))?)
             }
         };
         if let Some(beyond) = chats.first_beyond(&caller.chats) {
@@ -98,7 +122,7 @@ impl Asked {
 
     /// The subject with these rights.
     fn with(self, permissions: Permissions, chats: ChatSet, ceiling: Option<Ceiling>) -> Result<Caller, Refusal> {
-        let Self { subject: person, vid, field, .. } = self;
+        let Self { subject: person, vid, fields: Fields { vid: field, .. }, .. } = self;
         if person.kind() != CallerKind::Visitor && vid.is_some() {
             return Err(malformed(field, "vid is for visitors"));
         }
@@ -130,9 +154,13 @@ pub fn lender(caller: &Caller) -> Result<&ServiceId, Refusal> {
 pub fn lend(caller: &Caller, asked: Asked) -> Result<Caller, Refusal> {
     let service = lender(caller)?.clone();
     if asked.subject.kind() == CallerKind::Service {
-        return Err(malformed(asked.field, "the subject must be visitor:ID or operator:ID"));
+        return Err(malformed(asked.fields.subject, "the subject must be visitor:ID or operator:ID"));
     }
-    let (permissions, chats) = asked.rights(caller)?;
+    let (mut permissions, chats) = asked.rights(caller)?;
+    if matches!(asked.permissions, Names::All) {
+        // Only by its name: with it a token of minutes makes a key of a year.
+        permissions = permissions.without(Permission::KeyManage);
+    }
     asked.with(permissions, chats, Some(Ceiling { service, chats: caller.chats.clone() }))
 }
 
@@ -162,6 +190,8 @@ pub fn grant(creator: &Caller, asked: Asked) -> Result<Caller, Refusal> {
 mod tests {
     use super::*;
 
+    const NAMED: Fields = Fields { subject: "subject", chats: "chats", permissions: "permissions", vid: "vid" };
+
     fn caller(person: &str, permissions: &[&str], chats: &[&str]) -> Caller {
         Caller {
             person: person.parse().expect("valid"),
@@ -174,7 +204,8 @@ mod tests {
 
     fn asked(subject: &str, permissions: &[&str], chats: &[&str], vid: Option<&str>) -> Asked {
         let owned = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect();
-        Asked::new("subject", subject, owned(chats), owned(permissions), vid.map(str::to_owned)).expect("well formed")
+        let vid = vid.map(str::to_owned);
+        Asked::new(NAMED, subject, owned(chats), owned(permissions), vid).expect("well formed")
     }
 
     fn reason(result: Result<Caller, Refusal>) -> Reason {
@@ -210,6 +241,15 @@ mod tests {
     }
 
     #[test]
+    fn all_that_a_service_holds_lends_no_right_to_make_keys_unless_it_is_named() {
+        let backend = caller("service:b", &["*"], &["*"]);
+        let all = lend(&backend, asked("operator:1", &["*"], &["*"], None)).expect("lent");
+        assert_eq!(all.permissions, Permissions::all().without(Permission::KeyManage));
+        let named = lend(&backend, asked("operator:1", &["key_manage"], &[], None)).expect("lent");
+        assert!(named.has(Permission::KeyManage));
+    }
+
+    #[test]
     fn key_for_another_service_is_made_by_one_that_may_act_for_others_in_all_chats() {
         let other = || asked("service:other", &["use"], &["42"], None);
         let key = grant(&caller("service:admin", &["act_as", "use"], &["*"]), other()).expect("made");
@@ -227,22 +267,22 @@ mod tests {
     #[test]
     fn what_cannot_be_read_blames_the_field() {
         let backend = caller("service:b", &["*"], &["*"]);
-        for bad in [
-            asked("visitor:v", &["use"], &["42"], None),
-            asked("visitor:v", &["*"], &["42"], None),
-            asked("visitor:v", &[], &["*"], None),
-            asked("visitor:v", &[], &["4/2"], None),
-            asked("visitor:v", &[], &[], Some("a b")),
-            asked("operator:1", &[], &[], Some("x")),
-            asked("operator:1", &["root"], &[], None),
+        for (bad, field) in [
+            (asked("visitor:v", &["use"], &["42"], None), "permissions"),
+            (asked("visitor:v", &["*"], &["42"], None), "permissions"),
+            (asked("visitor:v", &[], &["*"], None), "chats"),
+            (asked("visitor:v", &[], &["4/2"], None), "chats"),
+            (asked("visitor:v", &[], &[], Some("a b")), "vid"),
+            (asked("operator:1", &[], &[], Some("x")), "vid"),
+            (asked("operator:1", &["root"], &[], None), "permissions"),
         ] {
             let refusal = grant(&backend, bad).expect_err("refused");
-            assert_eq!((refusal.reason, refusal.get("field")), (Reason::BadArgument, Some("subject")));
+            assert_eq!((refusal.reason, refusal.get("field")), (Reason::BadArgument, Some(field)));
         }
         for (subject, chats) in
             [("root:1", vec![]), ("service", vec![]), ("operator:1", vec!["*".to_owned(), "1".to_owned()])]
         {
-            Asked::new("subject", subject, chats, vec![], None).expect_err(subject);
+            Asked::new(NAMED, subject, chats, vec![], None).expect_err(subject);
         }
     }
 }

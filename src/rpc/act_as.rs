@@ -12,7 +12,7 @@ use prost::Message as _;
 use super::pb;
 use crate::domain::{
     Caller, Refusal,
-    lending::{self, Asked},
+    lending::{self, Asked, Fields},
 };
 
 /// The header with the protobuf message.
@@ -52,7 +52,7 @@ pub fn judge(caller: Caller, headers: &HeaderMap) -> Result<Caller, Refusal> {
 /// `BAD_ARGUMENT`.
 pub fn asked(field: &'static str, message: pb::ActAs) -> Result<Asked, Refusal> {
     let pb::ActAs { subject, chats, permissions, vid } = message;
-    Asked::new(field, &subject, chats, permissions, vid)
+    Asked::new(Fields::one(field), &subject, chats, permissions, vid)
 }
 
 fn malformed(why: &str) -> Refusal {
@@ -85,7 +85,7 @@ fn from_text(text: &str) -> Result<Asked, Refusal> {
         }
     }
     let list = |value: Option<String>| value.map_or_else(Vec::new, |v| v.split(',').map(str::to_owned).collect());
-    Asked::new(TEXT, subject, list(chats), list(permissions), vid)
+    Asked::new(Fields::one(TEXT), subject, list(chats), list(permissions), vid)
 }
 
 #[cfg(test)]

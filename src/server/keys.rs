@@ -148,8 +148,14 @@ impl Source {
     fn read(&mut self) -> Result<Material, String> {
         let content = self.origin.content().map_err(|e| format!("the configuration cannot be read: {e}"))?;
         if content != self.content {
-            self.configured = self.origin.load().map_err(|e| format!("the configuration does not hold: {e}"))?.keys;
-            self.content = content;
+            let configured = self.origin.load().map_err(|e| format!("the configuration does not hold: {e}"))?.keys;
+            if configured.is_empty() && !self.configured.is_empty() {
+                // A file that is being written, or was cut short, is empty, too.
+                return Err("the configuration names no [[keys]] any more: to go back to the tokens of the secret, \
+                            restart the server"
+                    .to_owned());
+            }
+            (self.configured, self.content) = (configured, content);
         }
         let mut keys = Vec::with_capacity(self.configured.len());
         for key in &self.configured {

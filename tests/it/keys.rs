@@ -173,10 +173,10 @@ async fn bounds_of_a_key_are_told_and_in_read_only_mode_none_is_made_or_ended() 
         (CreateKeyRequest { label: "x".repeat(101), ..good() }, "label"),
         (CreateKeyRequest { label: "a\nb".to_owned(), ..good() }, "label"),
         (CreateKeyRequest { chats: many, ..good() }, "chats"),
-        (CreateKeyRequest { chats: vec!["*".into(), "1".into()], ..good() }, "subject"),
-        (CreateKeyRequest { permissions: vec!["root".into()], ..good() }, "subject"),
+        (CreateKeyRequest { chats: vec!["*".into(), "1".into()], ..good() }, "chats"),
+        (CreateKeyRequest { permissions: vec!["root".into()], ..good() }, "permissions"),
         (CreateKeyRequest { subject: String::new(), ..good() }, "subject"),
-        (CreateKeyRequest { vid: Some("v".into()), ..good() }, "subject"),
+        (CreateKeyRequest { vid: Some("v".into()), ..good() }, "vid"),
     ] {
         let status = assert_refused(node.create_key(bad, &admin).await, Code::InvalidArgument, "BAD_ARGUMENT");
         assert!(status.message().contains(field), "{field}: {}", status.message());

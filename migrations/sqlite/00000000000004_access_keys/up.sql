@@ -23,7 +23,8 @@ CREATE TABLE access_keys (
 );
 CREATE UNIQUE INDEX access_keys_id ON access_keys (id); -- retire_key
 CREATE INDEX access_keys_creator ON access_keys (created_kind, created_id, number); -- list_keys of one person
-CREATE INDEX access_keys_live ON access_keys (number) WHERE retired_at IS NULL; -- load_keys, list_keys, how many count
+CREATE INDEX access_keys_live ON access_keys (number) WHERE retired_at IS NULL; -- list_keys
+CREATE INDEX access_keys_ends ON access_keys (expires_at) WHERE retired_at IS NULL; -- load_keys, how many count
 
 -- One row: grows with every key that is made or retired.
 CREATE TABLE access_keys_version (

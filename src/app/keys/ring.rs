@@ -29,36 +29,42 @@ pub struct KeyRing {
     confirmed: Mutex<Instant>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Live {
     version: i64,
+    /// When they were loaded: those that had ended by then are not among them.
+    at: Time,
     by_hash: HashMap<Sha256, Arc<LiveKey>>,
+}
+
+impl Live {
+    fn new(LiveKeys { version, keys }: LiveKeys, at: Time) -> Self {
+        Self { version, at, by_hash: keys.into_iter().map(|key| (key.hash, Arc::new(key))).collect() }
+    }
 }
 
 impl KeyRing {
     /// What was loaded at start.
-    pub fn new(live: LiveKeys) -> Self {
-        let ring = Self { live: RwLock::default(), confirmed: Mutex::new(Instant::now()) };
-        ring.replace(live);
-        ring
+    pub fn new(live: LiveKeys, now: Time) -> Self {
+        Self { live: RwLock::new(Live::new(live, now)), confirmed: Mutex::new(Instant::now()) }
     }
 
-    fn replace(&self, LiveKeys { version, keys }: LiveKeys) {
-        let by_hash = keys.into_iter().map(|key| (key.hash, Arc::new(key))).collect();
-        *self.live.write().unwrap_or_else(PoisonError::into_inner) = Live { version, by_hash };
-    }
-
-    /// Newer ones only: a slow reader never brings back what a faster one replaced.
-    pub(super) fn offer(&self, live: LiveKeys) {
+    /// What was loaded now. Whoever loads does so alone, so that a slow one never brings back what a faster one replaced.
+    pub(super) fn replace(&self, live: LiveKeys, now: Time) {
         self.confirm();
-        if live.version > self.live.read().unwrap_or_else(PoisonError::into_inner).version {
-            self.replace(live);
-        }
+        let live = Live::new(live, now);
+        let old = std::mem::replace(&mut *self.live.write().unwrap_or_else(PoisonError::into_inner), live);
+        // Freed here, where nobody waits for it.
+        drop(old);
     }
 
-    /// Whether the keys are those of this version, which the database just told: then they are confirmed.
-    pub(super) fn is_at(&self, version: i64) -> bool {
-        let current = self.live.read().unwrap_or_else(PoisonError::into_inner).version >= version;
+    /// Whether the keys are those of this version, which the database just told: then they are confirmed. A version that
+    /// went back is another one, after a fail-over that lost the last; a clock that went back may let ended ones count.
+    pub(super) fn is_at(&self, version: i64, now: Time) -> bool {
+        let current = {
+            let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+            live.version == version && live.at <= now
+        };
         if current {
             self.confirm();
         }
@@ -121,7 +127,7 @@ mod tests {
 
     #[tokio::test]
     async fn key_counts_until_it_ends_and_is_the_caller_it_was_made_for() {
-        let ring = KeyRing::new(live(1, &[1, 2]));
+        let ring = KeyRing::new(live(1, &[1, 2]), Time(0));
         assert_eq!(at(&ring, 1, 99), Ok("service:s1".to_owned()));
         assert_eq!(at(&ring, 2, 0), Ok("service:s2".to_owned()));
         assert_eq!(at(&ring, 1, 100), Err(Reason::BadCredential), "the end is not within");
@@ -131,11 +137,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn newer_keys_replace_older_ones_and_never_the_other_way() {
-        let ring = KeyRing::new(live(1, &[1]));
-        assert!(ring.is_at(1) && ring.is_at(0) && !ring.is_at(2));
-        ring.offer(live(3, &[2]));
-        ring.offer(live(2, &[1]));
+    async fn keys_are_those_loaded_last_and_stale_by_any_other_version_or_an_earlier_clock() {
+        let ring = KeyRing::new(live(1, &[1]), Time::from_secs(5));
+        assert!(ring.is_at(1, Time::from_secs(5)) && ring.is_at(1, Time::from_secs(6)));
+        for (version, secs) in [(0, 5), (2, 5), (1, 4)] {
+            assert!(!ring.is_at(version, Time::from_secs(secs)), "{version} at {secs}");
+        }
+        ring.replace(live(0, &[2]), Time::from_secs(5));
+        assert!(ring.is_at(0, Time::from_secs(5)), "a fail-over lost the last change");
         assert_eq!((at(&ring, 1, 0), at(&ring, 2, 0)), (Err(Reason::BadCredential), Ok("service:s2".to_owned())));
         ring.forget(KeyId([2; 16]));
         assert_eq!(at(&ring, 2, 0), Err(Reason::BadCredential));
@@ -143,13 +152,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_the_database_keys_go_on_for_five_minutes_and_the_answer_says_why_not_then() {
-        let ring = KeyRing::new(live(1, &[1]));
+        let ring = KeyRing::new(live(1, &[1]), Time(0));
         tokio::time::advance(TRUST).await;
         assert!(at(&ring, 1, 0).is_ok());
         tokio::time::advance(Duration::from_millis(1)).await;
         assert_eq!(at(&ring, 1, 0), Err(Reason::DatabaseDown));
         assert_eq!(at(&ring, 2, 0), Err(Reason::BadCredential), "nothing is told of any other");
-        assert!(ring.is_at(1));
+        assert!(ring.is_at(1, Time(0)));
         assert!(at(&ring, 1, 0).is_ok(), "the database answered");
     }
 }

@@ -60,7 +60,7 @@ fn secret() -> KeySecret {
 fn opaque() -> Arc<KeyRing> {
     let holder = Caller { person: "service:keyed".parse().expect("valid"), ..certified_caller() };
     let key = LiveKey { id: KeyId([1; 16]), hash: secret().hash(), holder, expires_at: Time::from_secs(NOW + 60) };
-    Arc::new(KeyRing::new(LiveKeys { version: 1, keys: vec![key] }))
+    Arc::new(KeyRing::new(LiveKeys { version: 1, keys: vec![key] }, Time(0)))
 }
 
 fn layer(reflection_public: bool, tracker: TaskTracker) -> AccessLayer {

@@ -7,7 +7,11 @@ use std::time::Duration;
 use super::{files::person, seconds, timestamp};
 use crate::{
     app::KeyPage,
-    domain::{self, Actor, Caller, ChatSet, Permission, Refusal, lending::Asked, permission::ALL_PERMISSIONS},
+    domain::{
+        self, Actor, Caller, ChatSet, Permission, Refusal,
+        lending::{Asked, Fields},
+        permission::ALL_PERMISSIONS,
+    },
     rpc::pb,
 };
 
@@ -25,7 +29,8 @@ pub struct Wanted {
 pub fn wanted(request: pb::CreateKeyRequest) -> Result<Wanted, Refusal> {
     let pb::CreateKeyRequest { subject, permissions, chats, vid, label, ttl } = request;
     let ttl = ttl.ok_or_else(|| Refusal::argument("ttl", "ttl must be given: no key counts for ever"))?;
-    let asked = Asked::new("subject", &subject, chats, permissions, vid)?;
+    let fields = Fields { subject: "subject", chats: "chats", permissions: "permissions", vid: "vid" };
+    let asked = Asked::new(fields, &subject, chats, permissions, vid)?;
     Ok(Wanted { asked, label, ttl: seconds("ttl", ttl)? })
 }
 
@@ -73,7 +78,7 @@ mod tests {
         for (bad, field) in [
             (pb::CreateKeyRequest { subject: String::new(), ..good() }, "subject"),
             (pb::CreateKeyRequest { subject: "b".into(), ..good() }, "subject"),
-            (pb::CreateKeyRequest { chats: vec!["*".into(), "1".into()], ..good() }, "subject"),
+            (pb::CreateKeyRequest { chats: vec!["*".into(), "1".into()], ..good() }, "chats"),
             (pb::CreateKeyRequest { ttl: None, ..good() }, "ttl"),
             (pb::CreateKeyRequest { ttl: Some(prost_types::Duration::default()), ..good() }, "ttl"),
         ] {

@@ -44,7 +44,7 @@ async fn client(tracker: &TaskTracker) -> FileServiceClient<tonic::transport::Ch
     let keys = watch::Sender::new(Arc::new(KeySet::new(vec![key], MAX_TTL).expect("a good key")));
     let believed = Credentials {
         keys: keys.subscribe(),
-        opaque: Arc::new(KeyRing::new(LiveKeys { version: 0, keys: Vec::new() })),
+        opaque: Arc::new(KeyRing::new(LiveKeys { version: 0, keys: Vec::new() }, Time(0))),
         certified: CertifiedCallers::default(),
         clock: Arc::new(Noon),
     };

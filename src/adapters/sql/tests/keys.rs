@@ -3,7 +3,13 @@
 //! Not here: the contract (`adapters/tests/store/keys.rs`) and the query plans (`plans.rs`).
 
 use super::*;
-use crate::domain::{Reason, key::MOST_KEYS};
+use crate::{
+    domain::{
+        Reason,
+        key::{MOST_KEYS, Reach},
+    },
+    ports::KeyQuery,
+};
 
 #[tokio::test]
 async fn as_many_keys_count_as_there_may_be_and_one_that_ends_makes_room() {
@@ -26,16 +32,21 @@ async fn as_many_keys_count_as_there_may_be_and_one_that_ends_makes_room() {
 }
 
 #[tokio::test]
-async fn damaged_key_is_told_and_never_believed() {
+async fn damaged_key_is_told_and_never_believed_and_stops_no_other() {
     let w = world();
     w.store.create_key(key_of(&service(&["*"]), w.now()), sha(1)).await.expect("creates");
+    let good = key_of(&service(&["*"]), w.now());
+    w.store.create_key(good.clone(), sha(2)).await.expect("creates");
     for (damage, column) in [
         ("chats = 'a/b'", "chats"),
         ("chats = '', person_kind = 'ROOT'", "person_id"),
         ("person_kind = 'SERVICE', ceiling_service = 'b'", "ceiling_service"),
     ] {
-        w.execute(&format!("UPDATE access_keys SET {damage}"));
-        let error = w.store.load_keys(w.now()).await.expect_err(damage);
+        w.execute(&format!("UPDATE access_keys SET {damage} WHERE number = 1"));
+        let live = w.store.load_keys(w.now()).await.expect("the others count").keys;
+        assert_eq!(live.iter().map(|key| key.id).collect::<Vec<_>>(), [good.id], "{damage}");
+        let query = KeyQuery { reach: Reach::All, counting_at: None, before: None, limit: 10 };
+        let error = w.store.list_keys(query).await.expect_err(damage);
         assert!(error.to_string().contains("access_keys") && error.to_string().contains(column), "{error}");
     }
 }
