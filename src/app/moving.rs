@@ -13,10 +13,10 @@ mod one_blob;
 mod rows;
 mod switch;
 
-pub use blobs::{BlobsMove, BlobsMoved, Loss};
+pub use blobs::{BlobsMove, BlobsMoved, Loss, filling_id};
 pub use database::{DatabaseMove, DatabaseMoved};
 pub use rows::Compared;
-pub use switch::{ACTOR, Switch};
+pub use switch::{ACTOR, Switch, TakenBack};
 
 /// How often a copy is repeated while the service goes on. After so many rounds it changes faster than it is copied.
 const ROUNDS: u32 = 10;

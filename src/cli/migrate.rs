@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::{Context, failure::Failure, output, token::Place};
 use crate::{
-    app::moving::{BlobsMoved, Compared, DatabaseMoved, Loss, Switch, Until},
+    app::moving::{BlobsMoved, Compared, DatabaseMoved, Loss, Switch, TakenBack, Until},
     config::{Config, Overrides},
     server::moving::{self, House, MovingError},
 };
@@ -174,8 +174,11 @@ async fn to_its_end<T>(
     told.clear();
     if outcome.is_err() {
         match switch.take_back().await {
-            Ok(true) => eprintln!("read_only is off again: uploads go on here"),
-            Ok(false) => {}
+            Ok(TakenBack::Yes) => eprintln!("read_only is off again: uploads go on here"),
+            Ok(TakenBack::NotOurs) => {}
+            Ok(TakenBack::PerhapsSwitched) => eprintln!(
+                "read_only stays on, because the switch may have been made: run the same command again, which tells"
+            ),
             Err(error) => eprintln!("read_only could not be taken back ({error}): lhfile settings set read_only false"),
         }
     }

@@ -106,8 +106,8 @@ pub struct UnderWay {
     pub intent: Intent,
     /// Whose.
     pub node: String,
-    /// Until when it is its node's.
-    pub lease_until: Time,
+    /// Its node does not renew it any more.
+    pub lease_over: bool,
 }
 
 /// What a move asks the database of the service.
@@ -117,9 +117,10 @@ pub trait MovingStore: Send + Sync + 'static {
     async fn count_bytes(&self) -> Result<(u64, u64), StoreError>;
     /// The first of them after a row.
     async fn list_bytes(&self, after: i64, limit: i64) -> Result<Vec<NamedBytes>, StoreError>;
-    /// Uploads that may still become files.
-    async fn list_under_way(&self) -> Result<Vec<UnderWay>, StoreError>;
-    /// From here on the database belongs to another store of bytes. `false`: it did not belong to this one.
+    /// Uploads that may still become files, the first ten thousand of them, those that live first.
+    async fn list_under_way(&self, now: Time) -> Result<Vec<UnderWay>, StoreError>;
+    /// From here on the database belongs to another store of bytes, if it did not before. `false`: it belongs to a third
+    /// one.
     async fn change_store(&self, from: StoreId, to: StoreClaim) -> Result<bool, StoreError>;
 }
 

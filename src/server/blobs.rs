@@ -13,6 +13,7 @@ use crate::{
         blobs::{DiskBlobs, Outside, S3Blobs, S3Place},
         sql::{PostgresStore, SqliteStore},
     },
+    app::moving::filling_id,
     config::{BlobPlace, Config, DatabasePlace},
     domain::{BlobKey, StoreId},
     ports::{BlobError, BlobStore, INCOMPLETE_COPY, Ids, PairingStore, Spool, StoreClaim},
@@ -90,6 +91,10 @@ fn judge(claim: Option<StoreClaim>, found: Option<StoreId>, own_place: &str) -> 
                 Pair::Unconfirmed(id)
             }
         }
+        (Some(StoreClaim { id, place, .. }), Some(found)) if found == filling_id(id) => Pair::Strangers(format!(
+            "the files were moved to {place}, and the move was killed before its last step: run `lhfile migrate blobs` \
+             with the old configuration once more"
+        )),
         (Some(StoreClaim { id, place, .. }), None) => Pair::Strangers(format!(
             "the database belongs to the store of bytes {id}, first used at {place}, and this one, {own_place}, has no \
              id: another bucket, prefix or folder, or one that was emptied. Set blob_url (or data_dir) to the store with \

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     adapters::{
         blobs::{S3Blobs, SpoolLimits, open as open_disk, open_beside},
-        sql::{DatabaseAt, Steps, tables},
+        sql::{DatabaseAt, OneMove, Steps, tables},
     },
     app::moving::{BlobsMove, BlobsMoved, DatabaseMove, DatabaseMoved, MoveError, Progress, Switch, Until},
     config::{Config, S3Config},
@@ -70,6 +70,7 @@ pub struct House {
     database: Database,
     folder: PathBuf,
     _lock: File,
+    _alone: OneMove,
 }
 
 impl House {
@@ -90,8 +91,10 @@ impl House {
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|e| bad(&e))?;
         let lock = File::create(folder.join("lock")).map_err(|e| bad(&e))?;
         lock.try_lock().map_err(|_| bad(&"another move is under way: wait for its end"))?;
+        let alone = at.begin_move().await.map_err(ServeError::from)?;
+        let Some(alone) = alone else { return refused("another move of this database is under way: wait for its end") };
         let database = Database::open_at(at.clone()).await?;
-        Ok(Self { config, at, database, folder, _lock: lock })
+        Ok(Self { config, at, database, folder, _lock: lock, _alone: alone })
     }
 
     /// Its `read_only`.

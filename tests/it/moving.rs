@@ -179,6 +179,7 @@ async fn files_go_to_a_bucket_and_back_and_the_old_store_is_refused() {
     assert_eq!(reason_of(&upload.by(&Operator::new()).await.expect_err("it is the old store")), "READ_ONLY");
     serves(&node, &files).await;
     assert!(node.log().contains("moved to another store"), "{}", node.log());
+    node.set(&["read_only"], |s| s.read_only = true).await.expect("the backend may");
 
     node.terminate().await;
     let said = node.refuses_to_start().await;

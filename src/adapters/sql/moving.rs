@@ -8,7 +8,7 @@ use diesel_async::RunQueryDsl;
 use futures_util::FutureExt as _;
 
 use super::{
-    Conn, SqlStore, pairing,
+    Conn, SqlStore, from_now, pairing,
     rows::{self, corrupt},
     schema::{blobs, uploads},
 };
@@ -49,28 +49,30 @@ async fn list_bytes(conn: &mut Conn, after: i64, limit: i64) -> Result<Vec<Named
     named.collect()
 }
 
-async fn list_under_way(conn: &mut Conn) -> Result<Vec<UnderWay>, StoreError> {
-    let columns = (uploads::id, uploads::key, uploads::node, uploads::lease_until);
-    let found: Vec<(i64, Vec<u8>, String, i64)> = uploads::table
+async fn list_under_way(conn: &mut Conn, now: Time) -> Result<Vec<UnderWay>, StoreError> {
+    let columns = (uploads::id, uploads::key, uploads::node, uploads::lease_until.lt(from_now(now, 0)));
+    let found: Vec<(i64, Vec<u8>, String, bool)> = uploads::table
         .filter(uploads::file_id.is_null())
-        .order(uploads::id)
+        .order(uploads::lease_until.desc())
         .limit(10_000)
         .select(columns)
         .load(conn)
         .await?;
-    let under_way = found.into_iter().map(|(id, key, node, lease_until)| {
+    let under_way = found.into_iter().map(|(id, key, node, lease_over)| {
         let intent = Intent { id, key: BlobKey(rows::bytes("uploads", "key", id, &key)?) };
-        Ok(UnderWay { intent, node, lease_until: Time(lease_until) })
+        Ok(UnderWay { intent, node, lease_over })
     });
     under_way.collect()
 }
 
 async fn change_store(conn: &mut Conn, from: StoreId, to: StoreClaim) -> Result<bool, StoreError> {
-    let belongs = pairing::find(conn).await?.is_some_and(|claim| claim.id == from);
-    if belongs {
+    let Some(claim) = pairing::find(conn).await? else { return Ok(false) };
+    if claim.id == from {
         pairing::put(conn, to).await?;
+        return Ok(true);
     }
-    Ok(belongs)
+    // Asked again: the answer was lost.
+    Ok(claim.id == to.id)
 }
 
 #[async_trait]
@@ -83,8 +85,8 @@ impl MovingStore for SqlStore {
         self.engine.read(move |conn| list_bytes(conn, after, limit).boxed()).await
     }
 
-    async fn list_under_way(&self) -> Result<Vec<UnderWay>, StoreError> {
-        self.engine.read(|conn| list_under_way(conn).boxed()).await
+    async fn list_under_way(&self, now: Time) -> Result<Vec<UnderWay>, StoreError> {
+        self.engine.read(move |conn| list_under_way(conn, now).boxed()).await
     }
 
     async fn change_store(&self, from: StoreId, to: StoreClaim) -> Result<bool, StoreError> {

@@ -11,7 +11,8 @@ use diesel::{
     sql_types::{Integer, Nullable, Text},
 };
 use diesel_async::{
-    RunQueryDsl as Waiting, SimpleAsyncConnection as _, sync_connection_wrapper::SyncConnectionWrapper,
+    AsyncPgConnection, RunQueryDsl as Waiting, SimpleAsyncConnection as _,
+    sync_connection_wrapper::SyncConnectionWrapper,
 };
 use diesel_migrations::MigrationHarness as _;
 
@@ -25,6 +26,21 @@ pub enum DatabaseAt {
     Sqlite(PathBuf),
     /// At this URL.
     Postgres(String),
+}
+
+/// A move of a database: no other is under way as long as this lives.
+pub struct OneMove {
+    /// Its end is the lock's.
+    _session: Option<AsyncPgConnection>,
+}
+
+/// The lock of a move: 'lhmv', as a number.
+const MOVE: i64 = 1_818_783_094;
+
+#[derive(QueryableByName)]
+struct Taken {
+    #[diesel(sql_type = diesel::sql_types::Bool)]
+    taken: bool,
 }
 
 /// How far a database has come.
@@ -179,6 +195,18 @@ impl DatabaseAt {
         }
     }
 
+    /// Keeps every other move of this database away; `None`: one is under way. That of a file is kept away by its folder.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn begin_move(&self) -> Result<Option<OneMove>, StoreError> {
+        let Self::Postgres(url) = self else { return Ok(Some(OneMove { _session: None })) };
+        let mut conn = postgres::Server::parse(url)?.connect().await?;
+        let lock = diesel::sql_query(format!("SELECT pg_try_advisory_lock({MOVE}) AS taken"));
+        let Taken { taken } = Waiting::get_result(lock, &mut conn).await?;
+        Ok(taken.then_some(OneMove { _session: Some(conn) }))
+    }
+
     /// A connection to copy by. The tables must be there.
     ///
     /// # Errors
@@ -192,8 +220,11 @@ impl DatabaseAt {
             Self::Postgres(url) => {
                 let mut conn = postgres::Server::parse(url)?.connect().await?;
                 // One side waits for the other as long as that takes.
-                conn.batch_execute("SET statement_timeout = '10min'; SET idle_in_transaction_session_timeout = 0")
-                    .await?;
+                conn.batch_execute(
+                    "SET statement_timeout = '10min'; SET idle_in_transaction_session_timeout = 0; \
+                     SET lhfile.copying = 'on'",
+                )
+                .await?;
                 Box::new(on_postgres::copying::Session::over(conn))
             }
         })

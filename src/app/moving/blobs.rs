@@ -1,10 +1,12 @@
 //! The bytes to another store, of either kind: `BlobsMove::run`.
 //!
 //! What is published at the target was hashed on its way and is there whole or not at all, so that a size tells what need
-//! not be copied again. The target gets an id of its own from the start: the database belongs to the old store until it is
-//! told the new id, last, and to the old one never again. Not here: one blob (`one_blob.rs`), `read_only` (`switch.rs`).
+//! not be copied again. While it is filled, the target says so by its id ([`filling_id`]): no server starts on it, and a
+//! later run may go on. The database belongs to the old store until it is told the new id, and to the old one never
+//! again; then the target gets that id, and no run fills it any more. Not here: one blob (`one_blob.rs`), `read_only`
+//! (`switch.rs`).
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use sha2::Digest as _;
@@ -27,6 +29,9 @@ const AT_ONCE: usize = 16;
 const MIB_AT_ONCE: u32 = 1_024;
 /// A round that copied no more than this is followed by the last one.
 const FEW: u64 = 100;
+/// The last step is taken again as often as its answer is lost.
+const TRIES: u32 = 5;
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What a move of the bytes is made of.
 pub struct BlobsMove<'m> {
@@ -90,13 +95,24 @@ fn new_id(old: StoreId, place: &str) -> StoreId {
     StoreId(id)
 }
 
+/// The id of a store while it is filled to become the one with this id.
+pub fn filling_id(id: StoreId) -> StoreId {
+    let hash = sha2::Sha256::new().chain_update("lhfile fills ").chain_update(id.0).finalize();
+    let mut filling = [0; 16];
+    filling.copy_from_slice(&hash[..16]);
+    StoreId(filling)
+}
+
 impl BlobsMove<'_> {
     /// Moves them. What ends this in between is gone on from by the next run.
     ///
     /// # Errors
     /// See [`MoveError`].
     pub async fn run(self, until: Until) -> Result<BlobsMoved, MoveError> {
-        let Some(own) = self.own_claim().await? else { return Ok(BlobsMoved::Before) };
+        let Some(own) = self.own_claim().await? else {
+            self.open_target().await?;
+            return Ok(BlobsMoved::Before);
+        };
         let new = StoreClaim { id: new_id(own.id, &self.place), place: self.place.clone(), confirmed: true };
         let mut there = self.judge_target(&own, &new).await?;
         self.judge_room(&there).await?;
@@ -136,7 +152,18 @@ impl BlobsMove<'_> {
         }
         crate::fault_point!("M-filled");
         self.change_store(&own, new).await?;
+        crate::fault_point!("M-changed");
+        self.open_target().await?;
         Ok(BlobsMoved::Switched(losses))
+    }
+
+    /// The store that the database belongs to now is filled: servers may start on it, and no move goes on with it.
+    async fn open_target(&self) -> Result<(), MoveError> {
+        let Some(claim) = self.store.find_store_claim().await? else { return Ok(()) };
+        if self.to.store_id().await.map_err(MoveError::Bytes)? == Some(filling_id(claim.id)) {
+            self.to.put_store_id(claim.id).await.map_err(MoveError::Bytes)?;
+        }
+        Ok(())
     }
 
     /// What the database says of the store that is moved; `None` if the move was made before.
@@ -159,8 +186,15 @@ impl BlobsMove<'_> {
 
     async fn judge_target(&self, own: &StoreClaim, new: &StoreClaim) -> Result<HashMap<BlobKey, u64>, MoveError> {
         let found = self.to.store_id().await.map_err(MoveError::Bytes)?;
-        if let Some(id) = found.filter(|id| *id != new.id) {
-            let whose = if id == own.id { "the store that is to be moved itself" } else { "another one" };
+        let filling = filling_id(new.id);
+        if let Some(id) = found.filter(|id| *id != filling) {
+            let whose = match id {
+                id if id == own.id => "the store that is to be moved itself",
+                id if id == new.id => {
+                    "one that was moved to before, by another state of this database, and is in service"
+                }
+                _ => "another one",
+            };
             return refused(format!("the target is the store of bytes {id}, {whose}: name an empty place"));
         }
         let Lying { bytes, strange } = self.to.list().await.map_err(MoveError::Bytes)?;
@@ -174,7 +208,7 @@ impl BlobsMove<'_> {
                     bytes.len()
                 ));
             }
-            self.to.put_store_id(new.id).await.map_err(MoveError::Bytes)?;
+            self.to.put_store_id(filling).await.map_err(MoveError::Bytes)?;
         } else if !bytes.is_empty() {
             self.progress.tell(&format!("the target has {} already: going on", bytes.len()));
         }
@@ -206,10 +240,14 @@ impl BlobsMove<'_> {
             let known = &*there;
             let works = page.into_iter().map(|named| self.bring(named, known.get(&named.key), verify, &room));
             let mut works = stream::iter(works).buffer_unordered(AT_ONCE);
-            let mut new = Vec::new();
+            let (mut new, mut gone) = (Vec::new(), Vec::new());
             while let Some(work) = works.next().await {
                 let (named, copied) = work?;
                 self.progress.advance(1, named.size);
+                if !matches!(copied, None | Some(Copied::There)) {
+                    // What lay there was not the whole, and is removed.
+                    gone.push(named.key);
+                }
                 match copied {
                     None => {}
                     Some(Copied::There) => {
@@ -228,6 +266,7 @@ impl BlobsMove<'_> {
                 }
             }
             drop(works);
+            there.retain(|key, _| !gone.contains(key));
             there.extend(new.into_iter().map(|named| (named.key, named.size)));
         }
         self.progress.end();
@@ -255,28 +294,24 @@ impl BlobsMove<'_> {
         Ok((named, Some(copied)))
     }
 
-    /// The last step. Where its answer is lost, it is asked after.
+    /// The last step, taken again where its answer is lost: one that is under way is waited for.
     async fn change_store(&self, own: &StoreClaim, new: StoreClaim) -> Result<(), MoveError> {
-        let id = new.id;
-        let changed = self.store.change_store(own.id, new).await;
-        if let Ok(true) = changed {
-            self.switch.complete();
-            return Ok(());
-        }
-        match self.store.find_store_claim().await {
-            Ok(Some(claim)) if claim.id == id => {
-                self.switch.complete();
-                Ok(())
-            }
-            Ok(Some(claim)) if claim.id == own.id => {
-                changed?;
-                refused("the database did not take the new store's id: try again")
-            }
-            Ok(_) => refused("the database belongs to another store of bytes since: nothing was switched"),
-            Err(error) => {
-                // Perhaps it was switched: uploads must not go on.
-                self.switch.complete();
-                Err(error.into())
+        // From here on uploads must not go on, unless it is sure that nothing was switched.
+        self.switch.complete();
+        let mut tries = 0;
+        loop {
+            match self.store.change_store(own.id, new.clone()).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {
+                    self.switch.reopen();
+                    return refused("the database belongs to another store of bytes since: nothing was switched");
+                }
+                Err(error) if tries < TRIES => {
+                    tries += 1;
+                    tracing::debug!(%error, "the answer of the switch was lost; it is made again");
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(error) => return Err(error.into()),
             }
         }
     }

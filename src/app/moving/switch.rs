@@ -38,6 +38,17 @@ pub struct Switch {
     complete: AtomicBool,
 }
 
+/// What became of `read_only` after a move that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakenBack {
+    /// It is off again.
+    Yes,
+    /// This move had not set it.
+    NotOurs,
+    /// It stays on: the other side may count already.
+    PerhapsSwitched,
+}
+
 impl Switch {
     /// Nothing is set yet.
     pub fn new(store: Arc<dyn MovedStore>, clock: Arc<dyn Clock>) -> Self {
@@ -65,9 +76,8 @@ impl Switch {
     async fn wait_for_uploads(&self, progress: &dyn Progress) -> Result<(), MoveError> {
         let mut looks = 0_u32;
         loop {
-            let now = self.clock.now();
-            let (dead, alive): (Vec<_>, Vec<_>) =
-                self.store.list_under_way().await?.into_iter().partition(|upload| upload.lease_until < now);
+            let under_way = self.store.list_under_way(self.clock.now()).await?;
+            let (dead, alive): (Vec<_>, Vec<_>) = under_way.into_iter().partition(|upload| upload.lease_over);
             if alive.is_empty() {
                 for upload in &dead {
                     // A node that was only asleep must not make a file of it any more.
@@ -95,17 +105,25 @@ impl Switch {
         self.complete.store(true, Relaxed);
     }
 
-    /// Lets uploads in again, if this move keeps them out and did not come to its end. `true`: it did so.
+    /// The other side does not count after all.
+    pub(super) fn reopen(&self) {
+        self.complete.store(false, Relaxed);
+    }
+
+    /// Lets uploads in again, if this move keeps them out and did not come to its end.
     ///
     /// # Errors
     /// The setting cannot be changed.
-    pub async fn take_back(&self) -> Result<bool, MoveError> {
-        if !self.set.load(Relaxed) || self.complete.load(Relaxed) {
-            return Ok(false);
+    pub async fn take_back(&self) -> Result<TakenBack, MoveError> {
+        if self.complete.load(Relaxed) {
+            return Ok(TakenBack::PerhapsSwitched);
+        }
+        if !self.set.load(Relaxed) {
+            return Ok(TakenBack::NotOurs);
         }
         self.change(false).await?;
         self.set.store(false, Relaxed);
-        Ok(true)
+        Ok(TakenBack::Yes)
     }
 
     async fn change(&self, to: bool) -> Result<(), MoveError> {

@@ -15,12 +15,23 @@ const LIFT: &str = "lhfile settings set read_only false";
 
 /// A URL as it is shown.
 fn shown(url: &str) -> String {
-    let hidden = url.split_once("://").and_then(|(scheme, rest)| {
-        let (user, place) = rest.rsplit_once('@')?;
-        let user = user.split(':').next()?;
-        Some(format!("{scheme}://{user}:…@{place}"))
-    });
-    hidden.unwrap_or_else(|| url.to_owned())
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    // What follows the question mark may hold a password, too.
+    let (rest, more) = rest.split_once('?').map_or((rest, ""), |(rest, _)| (rest, "?…"));
+    match rest.rsplit_once('@') {
+        Some((user, place)) => {
+            format!("{scheme}://{}:…@{place}{more}", user.split(':').next().unwrap_or_default())
+        }
+        None => format!("{scheme}://{rest}{more}"),
+    }
+}
+
+/// What another data folder needs besides, where the secret lies in the old one.
+fn secret_too(config: &Config, folder: &str) -> Option<String> {
+    (config.shared_secret().is_none() && config.data_dir != Path::new(folder)).then(|| {
+        let secret = secret::path(&config.data_dir);
+        format!("  and a copy of {} there (mode 0600), so that tokens and links stay valid", secret.display())
+    })
 }
 
 /// After a move of the database.
@@ -42,6 +53,7 @@ pub(super) fn database(moved: &str, config: &Config, to: &str) -> String {
         lines.push("  database_url = \"sqlite\"".to_owned());
         if let Some(folder) = to.strip_prefix("sqlite://").or_else(|| to.strip_prefix("sqlite:")) {
             lines.push(format!("  data_dir = {folder:?}"));
+            lines.extend(secret_too(config, folder));
         }
         lines.push("  and one node alone".to_owned());
     }
@@ -73,6 +85,7 @@ pub(super) fn blobs(moved: &str, losses: &[Loss], config: &Config, to: &str) -> 
         let folder = to.strip_prefix("file://").or_else(|| to.strip_prefix("file:")).unwrap_or(to);
         lines.push("  blob_url = \"\"".to_owned());
         lines.push(format!("  data_dir = {folder:?}"));
+        lines.extend(secret_too(config, folder));
         if config.database_url.place() == DatabasePlace::DataFolder && config.data_dir != Path::new(folder) {
             lines.push(format!(
                 "  and before that, for the database lies in the data folder, too: lhfile migrate database --to sqlite://{folder}"
@@ -98,6 +111,8 @@ mod tests {
     fn no_password_is_shown() {
         assert_eq!(shown("postgres://me:se:cr@t@db.example/lhfile"), "postgres://me:…@db.example/lhfile");
         assert_eq!(shown("postgres://db.example/lhfile"), "postgres://db.example/lhfile");
+        assert_eq!(shown("postgres://db.example/x?user=me&password=s@cret"), "postgres://db.example/x?…");
+        assert_eq!(shown("postgres://me@db.example/x?password=secret"), "postgres://me:…@db.example/x?…");
     }
 
     #[test]

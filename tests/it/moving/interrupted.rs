@@ -56,12 +56,60 @@ async fn copy_of_files_that_was_killed_goes_on() {
             assert_eq!(bucket.multiparts().len(), 1, "what a kill leaves");
         }
     }
-    let ended = migrate(&node, &to);
-    assert_eq!((ended.code, moved_to(&ended)), (Some(0), "switched".to_owned()), "{}", ended.err);
+    // Killed after the database was told: the target is opened by the next run, and nobody starts on it before.
+    begin(&node, &to, Some("M-changed")).killed_where_it_stops(&node);
     assert_eq!(bucket.multiparts(), [] as [String; 0]);
     node.terminate().await;
     node.move_to(&bucket, bucket.address());
+    let said = node.refuses_to_start().await;
+    assert!(said.contains("killed before its last step") && said.contains("lhfile migrate blobs"), "{said}");
+    node.move_to_disk();
+    let ended = migrate(&node, &to);
+    assert_eq!((ended.code, moved_to(&ended)), (Some(0), "moved before".to_owned()), "{}", ended.err);
+    node.move_to(&bucket, bucket.address());
     lives(&mut node, &files).await;
+}
+
+#[tokio::test]
+async fn store_in_service_is_not_filled_again_by_an_older_state_of_its_database() {
+    let (mut node, files) = with_files(Setup::on_disk().on_sqlite()).await;
+    node.terminate().await;
+    let (database, older) = (node.database(), node.folder().join("older.db"));
+    std::fs::copy(&database, &older).expect("our own folder");
+    node.start_again().await;
+    let bucket = Bucket::new();
+    let s3 = in_bucket(&node, &bucket);
+    let to = ["blobs", "--to", &bucket.url(), "--to-config", &s3, "--yes"];
+    let ended = migrate(&node, &to);
+    assert_eq!((ended.code, moved_to(&ended)), (Some(0), "switched".to_owned()), "{}", ended.err);
+    node.terminate().await;
+    node.move_to(&bucket, bucket.address());
+    lives(&mut node, &files).await;
+    node.terminate().await;
+    let in_service = bucket.objects();
+
+    let newer = node.folder().join("newer.db");
+    std::fs::rename(&database, &newer).expect("our own folder");
+    std::fs::copy(&older, &database).expect("our own folder");
+    node.move_to_disk();
+    let refused = migrate(&node, &to);
+    assert!(refused.code == Some(1) && refused.err.contains("in service"), "{}", refused.err);
+    assert_eq!(bucket.objects(), in_service, "nothing was removed");
+}
+
+#[tokio::test]
+async fn two_moves_of_one_database_do_not_meet() {
+    let (node, _) = with_files(Setup::on_disk().on_postgres()).await;
+    let to = cluster().url(&new_database(cluster()));
+    let words = ["database", "--to", &to, "--yes"];
+    let mut first = begin(&node, &words, Some("M-rows"));
+    first.wait_where_it_stops(&node);
+    // From another machine: nothing but the database is common.
+    let elsewhere = node.folder().join("elsewhere").display().to_string();
+    std::fs::create_dir(&elsewhere).expect("our own folder");
+    let second = migrate(&node, &[&words[..], &["--data-dir", &elsewhere]].concat());
+    assert!(second.code == Some(1) && second.err.contains("another move"), "{}", second.err);
+    first.killed_where_it_stops(&node);
 }
 
 #[tokio::test]

@@ -79,14 +79,19 @@ impl Running {
 
     /// Waits until it is where it stops, and kills it there.
     pub fn killed_where_it_stops(mut self, node: &Node) {
+        self.wait_where_it_stops(node);
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Waits until it is where it stops.
+    pub fn wait_where_it_stops(&mut self, node: &Node) {
         let until = Instant::now() + Duration::from_secs(60);
         while !node.folder().join("migrate.marker").exists() {
             assert!(Instant::now() < until, "it does not come there: {}", self.said());
             assert!(self.child.try_wait().is_ok_and(|ended| ended.is_none()), "it ended: {}", self.said());
             std::thread::sleep(Duration::from_millis(20));
         }
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it ends");
     }
 
     /// Sends it a signal and waits for its end; its exit code.
