@@ -3,19 +3,23 @@
 //! Not here: retention by rule (a later issue). No bytes without a row: the intents name all debris, so that the spool
 //! and the store need never be guessed at.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 
 use super::{App, Error, upload::LEASE_SECS};
 use crate::{
-    domain::{Actor, BlobKey, Event, EventKind},
+    domain::{Actor, BlobKey, Event, EventKind, Sha256, Time, Verdict},
     ports::{Dead, Intent},
     telemetry::names,
 };
 
 /// How often leases are renewed and the dead looked for.
 const RENEW_EVERY: Duration = Duration::from_secs(20);
+/// How soon a renewal that failed is tried again.
+const RENEW_AGAIN: Duration = Duration::from_secs(1);
+/// How long a start may wait for what an earlier life left: it serves within seconds, whatever that is.
+const RECOVER_WITHIN: Duration = Duration::from_secs(10);
 /// Dead intents taken up by one question.
 const BATCH: i64 = 500;
 /// Of these so many are buried at once: each waits for the database and the store several times.
@@ -29,19 +33,27 @@ impl App {
     /// intent that cannot be buried now is buried once its lease is over, and keeps nobody waiting.
     pub(super) async fn recover_own(&self) -> Result<(), Error> {
         let mut recovered = 0_usize;
-        loop {
-            let dead = self.store.list_dead_uploads(Some(&self.node), self.clock.now(), BATCH).await?;
-            let buried = self.bury_all(dead).await;
-            recovered += buried;
-            if buried == 0 {
-                break;
+        let recovering = async {
+            loop {
+                let dead = self.store.list_dead_uploads(Some(&self.node), self.clock.now(), BATCH).await?;
+                let buried = self.bury_all(dead).await;
+                recovered += buried;
+                if buried == 0 {
+                    return Ok::<(), Error>(());
+                }
             }
+        };
+        match tokio::time::timeout(RECOVER_WITHIN, recovering).await {
+            Ok(recovered) => recovered?,
+            Err(_) => tracing::warn!("an earlier life left more than can be removed at the start; the rest follows"),
         }
         let mut strays = 0_usize;
         for key in self.spool.list().await? {
             // The spool is this node's own, and no call is served yet: nothing in it is needed any more.
-            self.spool.discard(key).await?;
-            strays += 1;
+            match self.spool.discard(key).await {
+                Ok(()) => strays += 1,
+                Err(error) => tracing::warn!(%key, %error, "spooled bytes of an earlier life cannot be removed"),
+            }
         }
         if recovered + strays > 0 {
             tracing::info!(recovered, strays, "removed what uploads of an earlier life left");
@@ -52,14 +64,17 @@ impl App {
     /// While the node lives: the leases of its uploads renewed. Nothing else is waited for in here: other nodes end what
     /// was not renewed.
     pub(super) async fn keep_leases(&self) {
+        let mut pause = RENEW_EVERY;
         loop {
-            tokio::time::sleep(RENEW_EVERY).await;
+            tokio::time::sleep(pause).await;
+            pause = RENEW_EVERY;
             let alive = self.alive.list();
             if alive.is_empty() {
                 continue;
             }
             if let Err(error) = self.store.renew_leases(&alive, self.clock.now(), LEASE_SECS).await {
                 tracing::warn!(%error, "leases could not be renewed; it is tried again");
+                pause = RENEW_AGAIN;
             }
         }
     }
@@ -75,8 +90,15 @@ impl App {
     }
 
     async fn clear_away_once(&self) -> Result<(), Error> {
+        if self.is_moved() {
+            // What the others left lies in their store, which is not ours.
+            return Ok(());
+        }
         let now = self.clock.now();
-        let dead = self.store.list_dead_uploads(None, now, BATCH).await?;
+        let mut dead = self.store.list_dead_uploads(None, now, BATCH).await?;
+        // Ours that live are only late with their renewal: a clock was set, or this machine stood still.
+        let alive: HashSet<i64> = self.alive.list().into_iter().map(|intent| intent.id).collect();
+        dead.retain(|dead| !alive.contains(&dead.intent.id));
         self.bury_all(dead).await;
         while self.store.trim_request_ids(now).await? == 1_000 {}
         Ok(())
@@ -121,11 +143,12 @@ impl App {
     async fn bury(&self, intent: Intent, event: Event, asked_store: bool) -> Result<(), Error> {
         let published = self.store.fence_upload(intent).await?;
         self.spool.discard(intent.key).await?;
-        if !published {
+        let may_be_stored = asked_store && !published;
+        if may_be_stored {
             self.discard_stored(intent).await?;
         }
         crate::fault_point!("R1");
-        let late = if asked_store && !published { self.blobs.lateness() } else { Duration::ZERO };
+        let late = if may_be_stored { self.blobs.lateness() } else { Duration::ZERO };
         let stays_secs = late.as_secs().cast_signed();
         Ok(self.store.abort_upload(intent, event, self.clock.now(), stays_secs).await?)
     }
@@ -149,11 +172,39 @@ impl App {
     pub(super) async fn discard(self: &Arc<Self>, key: BlobKey) {
         let Err(error) = self.spool.discard(key).await else { return };
         tracing::warn!(%error, "spooled bytes could not be removed yet; it is tried again");
+        self.insist(move |app| async move { app.spool.discard(key).await.is_ok() });
+    }
+
+    /// Puts stored bytes into quarantine, and remembers them as infected. If that cannot be done now, it is done later:
+    /// the finding must not be lost with the call that is refused for it.
+    pub(super) async fn quarantine(
+        self: &Arc<Self>,
+        sha256: Sha256,
+        verdict: Verdict,
+        signature: &str,
+        made: Option<Time>,
+    ) -> Result<(), Error> {
+        let Err(error) = self.store.quarantine(sha256, verdict.clone(), signature, made).await else { return Ok(()) };
+        tracing::warn!(%error, "infected bytes could not be put into quarantine yet; it is tried again");
+        let signature = signature.to_owned();
+        self.insist(move |app| {
+            let (verdict, signature) = (verdict.clone(), signature.clone());
+            async move { app.store.quarantine(sha256, verdict, &signature, made).await.is_ok() }
+        });
+        Err(error.into())
+    }
+
+    /// Tries something beside the calls until it is done.
+    fn insist<F, Fut>(self: &Arc<Self>, attempt: F)
+    where
+        F: Fn(Arc<Self>) -> Fut + Send + 'static,
+        Fut: Future<Output = bool> + Send,
+    {
         self.spawn_until_stop(|app| async move {
             let mut pause = FIRST_PAUSE;
             loop {
                 tokio::time::sleep(pause).await;
-                if app.spool.discard(key).await.is_ok() {
+                if attempt(Arc::clone(&app)).await {
                     return;
                 }
                 pause = (pause * 2).min(LONGEST_PAUSE);

@@ -117,7 +117,8 @@ impl Scanning {
     }
 
     /// The verdict on exactly these bytes: known and CLEAN under the current signatures, or a scan in a slot. A hit that
-    /// is remembered stands unless ours are newer signatures than those that made it: those of another node may be. A
+    /// is remembered stands unless ours are newer signatures than those that made it (those of another node may be), and
+    /// unless a scan by them calls the bytes clean: what cannot be scanned is not cleared. A
     /// scanner that fails is followed by the next; one that gives no verdict on these bytes is not, because that may be
     /// their doing.
     pub async fn find_verdict(
@@ -129,13 +130,14 @@ impl Scanning {
     ) -> Result<(Finding, Verdict), Error> {
         let until = tokio::time::Instant::now() + self.slot_wait;
         let mut failed = Vec::new();
+        let standing = |hit: &Hit| {
+            let found = Finding::Found { signature: hit.signature.clone(), made: hit.made };
+            (found, hit.verdict.clone())
+        };
         loop {
             let version = self.current()?;
-            if let Some(hit) = hit
-                && hit.stands_against(&version.signatures, version.signatures_time)
-            {
-                let found = Finding::Found { signature: hit.signature.clone(), made: hit.made };
-                return Ok((found, hit.verdict.clone()));
+            if let Some(hit) = hit.filter(|hit| hit.stands_against(&version.signatures, version.signatures_time)) {
+                return Ok(standing(hit));
             }
             if let Some(blob) = known
                 && blob.verdict.kind == VerdictKind::Clean
@@ -154,9 +156,10 @@ impl Scanning {
                 Scanned::Busy => return Err(busy().into()),
             };
             metrics::histogram!(names::SCAN_SECONDS, names::OUTCOME => outcome(&reply)).record(took);
-            match self.judge(member, &version, reply, now).await? {
-                Some(verdict) => return Ok(verdict),
-                None => failed.push(number),
+            match (self.judge(member, &version, reply, now).await?, hit) {
+                (Some((Finding::Unscannable { .. }, _)), Some(hit)) => return Ok(standing(hit)),
+                (Some(verdict), _) => return Ok(verdict),
+                (None, _) => failed.push(number),
             }
         }
     }

@@ -200,10 +200,10 @@ impl App {
         Ok(Seen { whole, observed, known })
     }
 
-    /// Checks 10 to 16. Answers the file, and whether the spooled bytes became the store's.
+    /// Checks 10 to 16. Answers the file, and whether nothing is left in the spool.
     #[expect(clippy::too_many_arguments, reason = "each is what a step before found")]
     async fn judge_and_commit(
-        &self,
+        self: &Arc<Self>,
         caller: Caller,
         admitted: Admitted,
         received: Received,
@@ -227,7 +227,7 @@ impl App {
             if let Finding::Found { signature, made } = &finding {
                 // Also where none was known: another upload of the same bytes may have been faster, or be under way.
                 let verdict = Verdict { kind: VerdictKind::Infected, ..verdict.clone() };
-                self.store.quarantine(received.sha256, verdict, signature, *made).await?;
+                self.quarantine(received.sha256, verdict, signature, *made).await?;
             }
             let cleared = admission::clear(accepted.clone(), finding, &settings)?;
             durable?;
@@ -250,6 +250,7 @@ impl App {
                 bytes: shared.map_or(BytesAt::Published, BytesAt::Shared),
                 verdict,
                 weighed,
+                antivirus: settings.antivirus_enabled,
                 grace_secs: settings.closed_chat_grace_seconds,
                 now: self.clock.now(),
             };
@@ -258,7 +259,7 @@ impl App {
             match self.store.commit_upload(commit).await? {
                 Committed::Ready(view) => {
                     fault_point!("U12");
-                    return Ok((*view, shared.is_none()));
+                    return Ok((*view, shared.is_none() && !self.blobs.leaves_spooled()));
                 }
                 Committed::BlobGone => {}
                 Committed::Hit(found) => hit = Some(found),
@@ -332,7 +333,10 @@ impl App {
         let now = self.clock.now();
         let unknown =
             Verdict { kind: VerdictKind::NotScanned, engine: String::new(), signatures: String::new(), at: now };
-        if let Some(finding) = admission::find_without_scan(accepted, settings) {
+        // Bytes that were found infected are looked at whoever brings them.
+        if hit.is_none()
+            && let Some(finding) = admission::find_without_scan(accepted, settings)
+        {
             return Ok((finding, unknown));
         }
         self.scanning.find_verdict(known, hit, whole.spooled.clone(), now).await

@@ -95,6 +95,10 @@ pub trait BlobStore: Send + Sync + 'static {
     /// Removes all that an upload which became no file left under its key: its bytes, and its uploads in parts, those
     /// too whose id was lost.
     async fn discard(&self, key: BlobKey, parts: Option<MultipartId>) -> Result<(), BlobError>;
+    /// Spooled bytes may stay after a [`BlobStore::publish`], whose removal failed: whoever publishes removes them.
+    fn leaves_spooled(&self) -> bool {
+        false
+    }
     /// How long after nobody waits for it any more a request may still be carried out: bytes and uploads in parts that
     /// come into being after a [`BlobStore::discard`] has removed what was there. Zero: never.
     fn lateness(&self) -> Duration;

@@ -184,7 +184,7 @@ impl BlobStore for S3Blobs {
         crate::fault_point!("U9-put");
         if let Err(error) = self.0.spool.discard(key).await {
             // They are durable where they belong, and the upload goes on.
-            tracing::warn!(%error, "published bytes could not be removed from the spool; the next start removes them");
+            tracing::debug!(%error, "published bytes could not be removed from the spool yet");
         }
         Ok(())
     }
@@ -207,6 +207,10 @@ impl BlobStore for S3Blobs {
         let object = self.0.object(key);
         self.0.multiparts.abort_all(&object, parts).await?;
         self.0.remove(&object).await
+    }
+
+    fn leaves_spooled(&self) -> bool {
+        true
     }
 
     fn lateness(&self) -> Duration {

@@ -21,9 +21,15 @@ fn is_of(blob: &Blob, received: &Received) -> bool {
 
 impl Tables {
     /// What was found in these bytes, where this verdict was made without knowing of it.
-    pub(super) fn unknown_hit(&self, received: &Received, verdict: &Verdict, weighed: Option<i64>) -> Option<Hit> {
+    pub(super) fn unknown_hit(
+        &self,
+        received: &Received,
+        verdict: &Verdict,
+        weighed: Option<i64>,
+        antivirus: bool,
+    ) -> Option<Hit> {
         let hit = self.hits.get(&received.sha256)?;
-        (is_looked(verdict) && weighed != Some(hit.number)).then(|| hit.clone())
+        ((antivirus || is_looked(verdict)) && weighed != Some(hit.number)).then(|| hit.clone())
     }
 
     /// Unless one by the same signatures, or by newer ones, is known.

@@ -118,7 +118,8 @@ impl Tables {
     }
 
     fn commit(&mut self, commit: Commit) -> Result<Committed, Stop> {
-        let Commit { intent, cleared, caller, file_id, code_hash, bytes, verdict, weighed, grace_secs, now } = commit;
+        let Commit { intent, cleared, caller, file_id, code_hash, bytes, verdict, weighed, antivirus, grace_secs, now } =
+            commit;
         let running = |upload: &&Upload| upload.key == intent.key && upload.state == State::Running;
         if self.uploads.get(&intent.id).filter(running).is_none() {
             let made = self.find(FileRef::Id(file_id), &caller).ok_or(Reason::Fenced)?;
@@ -133,7 +134,7 @@ impl Tables {
             }
         };
         let received = cleared.received;
-        if let Some(hit) = self.unknown_hit(&received, &verdict, weighed) {
+        if let Some(hit) = self.unknown_hit(&received, &verdict, weighed, antivirus) {
             return Ok(Committed::Hit(Box::new(hit)));
         }
         let cleared_hit = weighed.filter(|_| verdict.kind == VerdictKind::Clean);

@@ -121,6 +121,10 @@ through! { BlobStore for MemoryBlobs {
     put_store_id(id: StoreId) -> Result<(), BlobError>;
 }
 and
+fn leaves_spooled(&self) -> bool {
+    self.of.leaves_spooled()
+}
+
 fn lateness(&self) -> Duration {
     self.of.lateness()
 } }

@@ -209,8 +209,13 @@ pub async fn a_verdict_that_knows_nothing_of_a_hit_on_the_same_bytes_is_not_stor
         }
     }
     assert_eq!(w.events(), events, "nothing changed");
-    // Other bytes, and bytes that nobody looked at, are not concerned.
+    // Other bytes are not concerned, nor bytes that nobody looked at while the antivirus is off.
     ready(commit_as(&w, &Upload { tag: 1, ..upload.clone() }, verdict(VerdictKind::Clean, "1"), None).await);
+    let caller = operator("17", &[], &[]);
+    let intent = w.started(&caller, &upload).await;
+    let mut out_of_scope = Commit { antivirus: true, ..w.commit(&caller, &upload, intent) };
+    out_of_scope.verdict = verdict(VerdictKind::NotScanned, "");
+    assert_eq!(hit(w.store.commit_upload(out_of_scope).await.expect("commits")), first, "though no scan was due");
     ready(commit_as(&w, &upload, verdict(VerdictKind::NotScanned, ""), None).await);
     // Weighed and not cleared, it stays.
     ready(commit_as(&w, &upload, verdict(VerdictKind::UnscannableAccepted, "3"), Some(first.number)).await);

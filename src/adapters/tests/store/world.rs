@@ -209,6 +209,7 @@ impl World {
             bytes: BytesAt::Published,
             verdict: verdict(VerdictKind::Clean, "27000"),
             weighed: None,
+            antivirus: false,
             grace_secs: GRACE,
             now: self.now(),
         }

@@ -105,6 +105,7 @@ impl Side {
             bytes,
             verdict: found,
             weighed,
+            antivirus: draw.once_in(2),
             grace_secs: GRACE,
             now,
         };
