@@ -134,6 +134,7 @@ pub struct App {
     limits: Limits,
     settings: settings::Cache,
     key_ring: Arc<KeyRing>,
+    key_loads: tokio::sync::Mutex<()>,
     woken: tokio::sync::watch::Sender<()>,
     scanning: Scanning,
     uploads: Arc<gate::Gate>,
@@ -151,7 +152,8 @@ impl App {
     /// Ready for calls when it answers; the scanner may still have to prove itself.
     pub async fn start(parts: Parts) -> Result<Arc<Self>, Error> {
         let settings = settings::Cache::load(&*parts.store, parts.store_id).await?;
-        let keys = parts.store.load_keys(parts.clock.now()).await?;
+        let now = parts.clock.now();
+        let keys = parts.store.load_keys(now).await?;
         let app = Arc::new(Self {
             scanning: Scanning::new(
                 parts.scanners,
@@ -160,7 +162,8 @@ impl App {
                 parts.limits.slot_wait,
             ),
             settings,
-            key_ring: Arc::new(KeyRing::new(keys)),
+            key_ring: Arc::new(KeyRing::new(keys, now)),
+            key_loads: tokio::sync::Mutex::default(),
             woken: tokio::sync::watch::Sender::new(()),
             uploads: gate::Gate::new(Most {
                 what: "uploads",

@@ -37,8 +37,9 @@ async fn load(store: &dyn Store, own: StoreId) -> Result<(StoredSettings, InForc
              with the configuration of that store"
         );
     }
-    let settings = Arc::new(stored.settings.clone());
-    let in_force = InForce { settings, version: stored.version, moved: elsewhere.is_some() };
+    let mut settings = stored.settings.clone();
+    settings.read_only |= elsewhere.is_some();
+    let in_force = InForce { settings: Arc::new(settings), version: stored.version, moved: elsewhere.is_some() };
     Ok((stored, in_force))
 }
 
@@ -73,8 +74,12 @@ impl App {
 
     /// Every change but `UpdateSettings` asks this first.
     pub(super) fn need_writable(&self) -> Result<(), Error> {
-        let InForce { settings, moved, .. } = self.settings.get();
-        if settings.read_only || moved { Err(Reason::ReadOnly.into()) } else { Ok(()) }
+        if self.settings.get().settings.read_only { Err(Reason::ReadOnly.into()) } else { Ok(()) }
+    }
+
+    /// This node's store of bytes is not the database's any more.
+    pub(super) fn is_moved(&self) -> bool {
+        self.settings.get().moved
     }
 
     /// The settings as stored now.

@@ -48,6 +48,28 @@ event_kinds! {
     KeyRetired = "KEY_RETIRED",
 }
 
+impl EventKind {
+    /// Something was changed that `read_only` forbids; all others are told in any case.
+    pub const fn is_change(self) -> bool {
+        match self {
+            Self::FileUploaded
+            | Self::FileAttached
+            | Self::FileDetached
+            | Self::FileUpdated
+            | Self::FileDeleted
+            | Self::ChatPut
+            | Self::ChatDeleted
+            | Self::KeyCreated
+            | Self::KeyRetired => true,
+            Self::UploadRefused
+            | Self::UploadAbandoned
+            | Self::BlobQuarantined
+            | Self::BlobCorrupt
+            | Self::SettingsUpdated => false,
+        }
+    }
+}
+
 /// Who did it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {

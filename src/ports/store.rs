@@ -42,6 +42,9 @@ pub enum StoreError {
         /// Which row.
         id: String,
     },
+    /// `read_only` was set, and a change came after it.
+    #[error("the service is in read-only mode")]
+    ReadOnly,
     /// A statement that the engine refuses: a bug of ours.
     #[error("the database refuses a statement: {0}")]
     Refused(String),

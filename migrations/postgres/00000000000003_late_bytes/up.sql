@@ -18,3 +18,20 @@ CREATE TABLE hits (
     at BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX hits_sha256 ON hits (sha256); -- commit_upload, quarantine
+
+-- read_only is judged where a change becomes one, in the order of events: whoever has set it can rely on it (a move, a
+-- backup), whatever another node still believes. A copy of the database writes events as they were.
+CREATE FUNCTION events_unless_read_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('lhfile.copying', true) IS DISTINCT FROM 'on'
+        AND EXISTS (SELECT 1 FROM settings WHERE key = 'read_only' AND value = 'true')
+    THEN
+        RAISE EXCEPTION 'lhfile: read_only';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER events_unless_read_only BEFORE INSERT ON events FOR EACH ROW
+    WHEN (NEW.kind IN ('FILE_UPLOADED', 'FILE_ATTACHED', 'FILE_DETACHED', 'FILE_UPDATED', 'FILE_DELETED', 'CHAT_PUT',
+        'CHAT_DELETED', 'KEY_CREATED', 'KEY_RETIRED'))
+    EXECUTE FUNCTION events_unless_read_only();

@@ -109,11 +109,16 @@ impl MemoryStore {
         ask(&self.lock())
     }
 
-    /// One transaction: on a copy, which counts if nothing stopped it.
-    fn write<T, E>(&self, change: impl FnOnce(&mut Tables) -> Result<T, E>) -> Result<T, E> {
+    /// One transaction: on a copy, which counts if nothing stopped it, and no change was made while `read_only` is set.
+    fn write<T, E: From<StoreError>>(&self, change: impl FnOnce(&mut Tables) -> Result<T, E>) -> Result<T, E> {
         let mut tables = self.lock();
         let mut changed = tables.clone();
         let done = change(&mut changed)?;
+        let mut new = changed.events.iter().skip(tables.events.len());
+        let read_only = changed.settings.get("read_only") == Some(&SettingValue::Bool(true));
+        if read_only && new.any(|(_, event)| event.kind.is_change()) {
+            return Err(StoreError::ReadOnly.into());
+        }
         *tables = changed;
         Ok(done)
     }

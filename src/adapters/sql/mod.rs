@@ -28,7 +28,7 @@ mod schema;
 mod sqlite;
 mod tables;
 
-pub use tables::{DatabaseAt, Steps, tables};
+pub use tables::{DatabaseAt, OneMove, Steps, tables};
 
 /// The stores over one SQLite file. Cheap to clone; [`SqliteStore::close`] ends all clones.
 #[derive(Clone)]
@@ -126,8 +126,11 @@ impl From<Error> for StoreError {
 /// constants of their sources; that PostgreSQL speaks English is seen to for each connection (`postgres/connect.rs`).
 fn judge_text(text: String) -> StoreError {
     let has = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
+    // A trigger of ours.
+    if has(&["lhfile: read_only"]) {
+        StoreError::ReadOnly
     // PostgreSQL: 40P01.
-    if has(&["is locked", "deadlock detected"]) {
+    } else if has(&["is locked", "deadlock detected"]) {
         StoreError::Conflict(text)
     // PostgreSQL: 53100, which tells the system's own words.
     } else if has(&["disk is full", "No space left on device", "Disk quota exceeded"]) {

@@ -27,6 +27,13 @@ macro_rules! changing {
     };
 }
 
+/// As `changing`, without the rows that another transaction changes just now.
+macro_rules! changing_free {
+    ($query:expr) => {
+        $query.for_no_key_update().skip_locked()
+    };
+}
+
 /// A query whose rows must stay as they are until the transaction's end; many may hold the same one.
 macro_rules! holding {
     ($query:expr) => {
@@ -73,6 +80,11 @@ fn from_now(_now: Time, secs: i64) -> lhfile_from_now<i64> {
 async fn announce(conn: &mut Conn) -> Result<(), StoreError> {
     diesel::sql_query(super::postgres::ANNOUNCE).execute(conn).await?;
     Ok(())
+}
+
+/// Whether changes are refused: here a trigger asks, under the lock of the writer of events.
+async fn is_read_only(_conn: &mut Conn) -> Result<bool, StoreError> {
+    Ok(false)
 }
 
 /// How the n-th bound value (from 1) is written.

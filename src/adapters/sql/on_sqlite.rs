@@ -25,6 +25,13 @@ macro_rules! changing {
     };
 }
 
+/// As `changing`: here no other transaction changes any.
+macro_rules! changing_free {
+    ($query:expr) => {
+        $query
+    };
+}
+
 /// A query whose rows must stay as they are until the transaction's end: here nobody else could change them.
 macro_rules! holding {
     ($query:expr) => {
@@ -55,6 +62,15 @@ fn from_now(now: Time, secs: i64) -> i64 {
 /// Tells every node that settings or keys changed: here there is no other.
 async fn announce(_conn: &mut Conn) -> Result<(), StoreError> {
     Ok(())
+}
+
+/// Whether changes are refused.
+async fn is_read_only(conn: &mut Conn) -> Result<bool, StoreError> {
+    use super::schema::settings;
+    use diesel::prelude::*;
+    use diesel_async::RunQueryDsl;
+    let set = settings::table.filter(settings::key.eq("read_only")).filter(settings::value.eq("true"));
+    Ok(diesel::select(diesel::dsl::exists(set)).get_result(conn).await?)
 }
 
 /// How the n-th bound value (from 1) is written.

@@ -167,7 +167,8 @@ pub(in super::super) async fn find_multipart(
 ///
 /// It may run again after its commit whose answer was lost: then it finds the file that it made.
 pub(super) async fn commit(conn: &mut Conn, commit: Commit) -> Result<Committed, Stop> {
-    let Commit { intent, cleared, caller, file_id, code_hash, bytes, verdict, weighed, grace_secs, now } = commit;
+    let Commit { intent, cleared, caller, file_id, code_hash, bytes, verdict, weighed, antivirus, grace_secs, now } =
+        commit;
     let running = uploads::table
         .filter(uploads::id.eq(intent.id))
         .filter(uploads::key.eq(intent.key.0.as_slice()))
@@ -188,7 +189,7 @@ pub(super) async fn commit(conn: &mut Conn, commit: Commit) -> Result<Committed,
     };
     // First: a hit that is under way is waited for, and then seen.
     hold_content(conn, &cleared.received.sha256).await?;
-    if content::is_looked(&verdict) {
+    if antivirus || content::is_looked(&verdict) {
         match content::find_hit(conn, &cleared.received.sha256).await? {
             Some(hit) if weighed != Some(hit.number) => return Ok(Committed::Hit(Box::new(hit))),
             Some(_) | None => {}
@@ -275,7 +276,13 @@ pub(super) async fn end_buried(conn: &mut Conn, intent: Intent) -> Result<(), St
 pub(super) async fn renew_leases(conn: &mut Conn, alive: Vec<i64>, now: Time, secs: i64) -> Result<(), StoreError> {
     // Fenced ones too: their streams still run, and end by themselves with that answer.
     let running = uploads::state.eq(RUNNING).or(uploads::state.eq(FENCED));
-    diesel::update(uploads::table.filter(uploads::id.eq_any(alive)).filter(running))
+    // One that is being committed needs no lease just now, and may wait for its chat: the others do not wait with it.
+    let free = uploads::table.filter(uploads::id.eq_any(alive)).filter(running).select(uploads::id);
+    let free: Vec<i64> = changing_free!(free).load(conn).await?;
+    if free.is_empty() {
+        return Ok(());
+    }
+    diesel::update(uploads::table.filter(uploads::id.eq_any(free)))
         .set(uploads::lease_until.eq(from_now(now, secs)))
         .execute(conn)
         .await?;

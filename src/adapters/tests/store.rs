@@ -91,6 +91,7 @@ contract! {
     }
     settings {
         settings_are_stored_under_one_version_and_an_old_etag_changes_nothing;
+        nothing_is_changed_after_read_only_was_set_whatever_a_node_believes;
     }
     uploads {
         a_committed_upload_is_found_with_everything_it_was_made_of;

@@ -31,7 +31,7 @@ async fn hears_nothing(listener: &Listener) {
 }
 
 async fn save(w: &World, version: i64) {
-    let change = vec![("read_only", SettingValue::Bool(version % 2 == 0))];
+    let change = vec![("one_file_at_a_time", SettingValue::Bool(version % 2 == 0))];
     w.store.save_settings(change, version, Actor::SYSTEM, w.now()).await.expect("saves");
 }
 

@@ -72,12 +72,13 @@ pub(super) async fn every_call(w: &World, store: &Explained) {
     w.store.update_file(by, change, &own, &settings, w.now()).await.expect("updates");
     w.store.delete_file(by, &own, &settings, w.now()).await.expect("deletes");
     w.upload(&all, &Upload { tag: 2, ..Upload::to(chat("a")) }).await;
-    w.store.renew_leases(&[first, second], w.now(), 60).await.expect("renews");
+    let third = w.started(&own, &Upload::to(Target::Library)).await;
+    w.store.renew_leases(&[first, second, third], w.now(), 60).await.expect("renews");
     let later = w.now().plus_secs(crate::ports::REQUEST_ID_SECS + 60);
     assert_eq!(w.store.trim_request_ids(later).await.expect("trims"), 2);
     w.store.quarantine(sha(0), verdict(VerdictKind::Infected, "1"), "x", None).await.expect("quarantines");
     w.store.delete_chat(&"a".parse().expect("valid"), 0, Actor::SYSTEM, w.now()).await.expect("deletes");
-    let one = vec![("read_only", crate::domain::settings::SettingValue::Bool(true))];
+    let one = vec![("one_file_at_a_time", crate::domain::settings::SettingValue::Bool(true))];
     w.store.save_settings(one, 0, Actor::SYSTEM, w.now()).await.expect("saves");
     let key = key_of(&all, w.now());
     w.store.create_key(key.clone(), sha(7)).await.expect("creates");
