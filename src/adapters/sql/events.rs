@@ -64,7 +64,7 @@ pub(super) async fn allow(conn: &mut Conn, kind: EventKind) -> Result<(), StoreE
     if kind.is_change() && is_read_only(conn).await? { Err(StoreError::ReadOnly) } else { Ok(()) }
 }
 
-/// Writes events in their order, by few statements; see [`write`].
+/// Writes events in their order, by few statements; see `write`.
 pub(super) async fn write_all(conn: &mut Conn, all: &[Event], now: Time) -> Result<(), StoreError> {
     if let Some(change) = all.iter().find(|event| event.kind.is_change()) {
         allow(conn, change.kind).await?;
