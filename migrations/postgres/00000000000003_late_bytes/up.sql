@@ -20,17 +20,18 @@ CREATE TABLE hits (
 CREATE UNIQUE INDEX hits_sha256 ON hits (sha256); -- commit_upload, quarantine
 
 -- read_only is judged where a change becomes one, in the order of events: whoever has set it can rely on it (a move, a
--- backup), whatever another node still believes. A copy of the database writes events as they were.
+-- backup), whatever another node still believes. A copy of the database writes events as they were. Once a statement.
 CREATE FUNCTION events_unless_read_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF current_setting('lhfile.copying', true) IS DISTINCT FROM 'on'
-        AND EXISTS (SELECT 1 FROM settings WHERE key = 'read_only' AND value = 'true')
+    IF EXISTS (SELECT 1 FROM settings WHERE key = 'read_only' AND value = 'true')
+        AND current_setting('lhfile.copying', true) IS DISTINCT FROM 'on'
+        AND EXISTS (SELECT 1 FROM written WHERE kind NOT IN ('UPLOAD_REFUSED', 'UPLOAD_ABANDONED', 'BLOB_QUARANTINED',
+            'BLOB_CORRUPT', 'SETTINGS_UPDATED'))
     THEN
         RAISE EXCEPTION 'lhfile: read_only';
     END IF;
-    RETURN NEW;
+    RETURN NULL;
 END
 $$;
-CREATE TRIGGER events_unless_read_only BEFORE INSERT ON events FOR EACH ROW
-    WHEN (NEW.kind NOT IN ('UPLOAD_REFUSED', 'UPLOAD_ABANDONED', 'BLOB_QUARANTINED', 'BLOB_CORRUPT', 'SETTINGS_UPDATED'))
+CREATE TRIGGER events_unless_read_only AFTER INSERT ON events REFERENCING NEW TABLE AS written FOR EACH STATEMENT
     EXECUTE FUNCTION events_unless_read_only();
