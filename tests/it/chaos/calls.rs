@@ -9,7 +9,7 @@ use tonic::{Status, transport::Channel};
 
 use super::journal::{Act, Answer, Sent};
 use crate::harness::{
-    Operator,
+    Caller,
     calls::{authorise, request},
     pb::{
         self, chat_service_client::ChatServiceClient, config_service_client::ConfigServiceClient,
@@ -34,7 +34,7 @@ pub enum Told {
 }
 
 /// Does it, there.
-pub async fn perform(channel: Channel, caller: &Operator, act: &Act) -> Result<Told, Call> {
+pub async fn perform(channel: Channel, caller: &impl Caller, act: &Act) -> Result<Told, Call> {
     let call = tokio::time::timeout(PATIENCE, call(channel, caller, act)).await;
     call.map_err(|_| Call::Silent)?.map_err(Call::from)
 }
@@ -85,7 +85,7 @@ impl Call {
     }
 }
 
-async fn call(channel: Channel, caller: &Operator, act: &Act) -> Result<Told, Status> {
+async fn call(channel: Channel, caller: &impl Caller, act: &Act) -> Result<Told, Status> {
     let mut files = FileServiceClient::new(channel.clone());
     let mut chats = ChatServiceClient::new(channel.clone());
     let one = |file: Option<pb::File>| Told::File(Box::new(file.expect("every answer names the file")));
@@ -135,7 +135,7 @@ async fn call(channel: Channel, caller: &Operator, act: &Act) -> Result<Told, St
     })
 }
 
-async fn download(files: &mut FileServiceClient<Channel>, caller: &Operator, file: String) -> Result<Told, Status> {
+async fn download(files: &mut FileServiceClient<Channel>, caller: &impl Caller, file: String) -> Result<Told, Status> {
     let by = Some(download_file_request::By::FileId(file));
     let what = pb::DownloadFileRequest { by, ..Default::default() };
     let mut stream = files.download_file(request(caller, what)).await?.into_inner();
@@ -148,7 +148,7 @@ async fn download(files: &mut FileServiceClient<Channel>, caller: &Operator, fil
     Ok(Told::Bytes(data_encoding::HEXLOWER.encode(&hash.finalize())))
 }
 
-async fn list(files: &mut FileServiceClient<Channel>, caller: &Operator, chat: &str) -> Result<Told, Status> {
+async fn list(files: &mut FileServiceClient<Channel>, caller: &impl Caller, chat: &str) -> Result<Told, Status> {
     let mut all = Vec::new();
     let mut what = pb::ListChatFilesRequest { chat_id: chat.to_owned(), page_size: 500, ..Default::default() };
     loop {
