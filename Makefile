@@ -13,6 +13,8 @@ TESTED := --locked --features fault-points
 TOOLS := $(LHFILE_CACHE)/venv/bin
 # Database and store that the tests of the service run on, one pair after the other.
 PAIRS := sqlite+disk postgres+s3
+# Tests that bring a whole cluster with them, whatever the pair: they run once.
+CLUSTER := chaos::
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,9 +44,11 @@ test: ## Install what the tests need and run all of them
 	@mkdir -p target/pairs
 	@for pair in $(PAIRS); do \
 		echo "lhfile: the tests of the service, on $$pair"; \
-		LHFILE_TEST_PAIR=$$pair cargo test $(TESTED) --test it 2>&1 | tee target/pairs/$$pair.log; \
+		LHFILE_TEST_PAIR=$$pair cargo test $(TESTED) --test it -- --skip $(CLUSTER) 2>&1 | tee target/pairs/$$pair.log; \
 	done
-	@for pair in $(PAIRS); do echo "lhfile: on $$pair: $$(sed -n 's/^test result: //p' target/pairs/$$pair.log)"; done
+	@echo "lhfile: the tests of several nodes, which kill them, the database and the store"
+	@cargo test $(TESTED) --test it $(CLUSTER) -- --test-threads=1 2>&1 | tee target/pairs/cluster.log
+	@for pair in $(PAIRS) cluster; do echo "lhfile: on $$pair: $$(sed -n 's/^test result: //p' target/pairs/$$pair.log)"; done
 
 check: ## Format, lints, documentation and proto, every warning an error; changes nothing
 	@setup/install.sh check
@@ -59,13 +63,28 @@ fmt: ## Format the Rust and proto files in place
 	cargo fmt
 	$(TOOLS)/buf format --write proto
 
-bench: ## Measure the budgets beside their goals, about a quarter of an hour
+bench: ## Measure the budgets beside their goals on each pair, about half an hour
 	@setup/install.sh test
-	cargo bench --locked --bench budgets -- $(ARGS)
+	@for pair in $(PAIRS); do \
+		echo "lhfile: the budgets on $$pair"; \
+		cargo bench --locked --bench budgets -- --pair $$pair $(ARGS); \
+	done
 
-soak: ## The long and large runs: tests marked #[ignore], in release
+soak: ## The long and large runs, some hours: tests marked #[ignore], in release
 	@setup/install.sh test
-	cargo test --release $(TESTED) --tests -- --ignored --test-threads=1
+	cargo test --release $(TESTED) --lib --bins --test architecture --test generated -- --ignored --test-threads=1
+	@mkdir -p target/pairs
+	@for pair in $(PAIRS); do \
+		echo "lhfile: the long runs of the service, on $$pair"; \
+		LHFILE_TEST_PAIR=$$pair cargo test --release $(TESTED) --test it -- --ignored --nocapture --test-threads=1 \
+			--skip $(CLUSTER) 2>&1 | tee target/pairs/soak-$$pair.log; \
+	done
+	@echo "lhfile: the long run of several nodes"
+	@cargo test --release $(TESTED) --test it $(CLUSTER) -- --ignored --nocapture --test-threads=1 2>&1 | \
+		tee target/pairs/soak-cluster.log
+	@for pair in $(PAIRS) cluster; do \
+		echo "lhfile: long runs on $$pair: $$(sed -n 's/^test result: //p' target/pairs/soak-$$pair.log)"; \
+	done
 
 bless: ## Write the generated pages anew (tests named generated_*), to be read as a diff
 	@setup/install.sh test

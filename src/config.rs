@@ -1,5 +1,6 @@
 //! The process's configuration: addresses, data folder, keys, scanner, limits. Read once at start: the defaults of
-//! `examples/lhfile.toml`, then the user's file, then `LHFILE_…`, then the command line.
+//! `examples/lhfile.toml`, then the user's file, then `LHFILE_…`, then the command line. Of all this the keys alone are
+//! read again while the process runs (`config/origin.rs`).
 //!
 //! Not here: what may be uploaded by whom, which changes at run time (`domain/settings.rs`), and the data folder's own
 //! secret (`secret.rs`). Go next to `config/judge.rs`: what must hold, and what to do if it does not.
@@ -22,12 +23,14 @@ mod database;
 mod judge;
 mod keys;
 mod listen;
+mod origin;
 mod tls;
 mod unknown;
 pub use blobs::{BlobPlace, S3Config};
 pub use database::{DatabasePlace, DatabaseUrl};
 pub use keys::{Algorithm, KeyConfig, KeyMaterial};
 pub use listen::Listen;
+pub use origin::Origin;
 pub use tls::{CertifiedConfig, ClientCertificates, TlsConfig};
 
 /// The commented defaults, as shipped: the first layer of every configuration.
@@ -48,7 +51,9 @@ const NOT_CONFIG: &[&str] = &[
     "BLESS",
     "FAULT_POINT",
     "FAULT_MARKER",
+    "FAULT_POLL",
     "TEST_PAIR",
+    "TO",
 ];
 
 /// The process's configuration. Every key is explained in `examples/lhfile.toml`.

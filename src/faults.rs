@@ -6,6 +6,8 @@
 //! folder's fsync; `U9-begun` and `U9-noted` before and after the id of an upload in parts is written down, `U9-part`
 //! after its first part, `U9-put` with the whole object in the store and its bytes still in the spool; `S1-claimed` and `S1-put` in a first
 //! start, with the store's id in the database, then in both; `R1` in a removal, the bytes gone and their row still there.
+//! Of a move: `M-begun`, the target claimed; `M-rows` and `M-bytes`, the first of them there; `M-closed`, `read_only` set;
+//! `M-compared` and `M-filled`, all there and the switch not made.
 
 /// Parks here when the test asks for it.
 #[cfg(feature = "fault-points")]
@@ -19,6 +21,17 @@ pub fn reach(point: &str) {
             std::thread::park();
         }
     }
+}
+
+/// How often a node asks for what others changed: as often as it does, or as seldom as a test wants (in seconds), so that
+/// what it heard is told from what it asked for.
+pub fn poll_every(every: std::time::Duration) -> std::time::Duration {
+    #[cfg(feature = "fault-points")]
+    #[expect(clippy::disallowed_methods, reason = "a test's own switch, compiled out of every release")]
+    if let Some(seconds) = std::env::var("LHFILE_FAULT_POLL").ok().and_then(|text| text.parse().ok()) {
+        return std::time::Duration::from_secs(seconds);
+    }
+    every
 }
 
 /// Names a point of the protocol of an upload, a delete or a maintenance run.

@@ -1,7 +1,9 @@
 //! The data folder's own secret: 32 random bytes in hex, in the file `secret`, readable by its owner alone. Made by
-//! `serve` or `token`, whichever comes first; tokens are signed with it when no keys are configured.
+//! `serve` or `token`, whichever comes first; tokens are signed with it when no keys are configured. A file may hold
+//! several, a line each: the first makes, all of them are believed.
 //!
-//! Not here: configured keys (`config/keys.rs`) and what is derived from a secret (`rpc/credential.rs`).
+//! Not here: configured keys (`config/keys.rs`), what is derived from a secret (`app/seal.rs`), and when a file is read
+//! again (`server/keys.rs`).
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -16,6 +18,8 @@ use crate::ports::{Ids, SystemIds};
 
 /// Length of the secret, in bytes.
 const SECRET_BYTES: usize = 32;
+/// Most secrets of a file: each token and link may be tried with every one.
+const MOST: usize = 8;
 
 /// Why there is no secret.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +33,10 @@ pub enum SecretError {
         source: io::Error,
     },
     /// The file holds something else.
-    #[error("{0} does not hold 64 hex digits: restore it, or remove it, which ends every token made with it")]
+    #[error(
+        "{0} does not hold 64 hex digits, or up to {MOST} such lines: restore it, or remove it, which ends every token made \
+         with it"
+    )]
     Malformed(PathBuf),
     /// Others may read it.
     #[error("{0} can be read by others: `chmod 600` it")]
@@ -41,35 +48,39 @@ pub fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("secret")
 }
 
-/// The secret that is in force: the one that nodes share, which must be there; else the data folder's own, which is made
-/// if it is not.
+/// The secrets that are in force, the newest first: those that nodes share, which must be there; else the data folder's
+/// own, which is made if it is not.
 ///
 /// # Errors
 /// As [`read_file`] or [`open_or_create`].
-pub fn obtain(shared: Option<&Path>, data_dir: &Path) -> Result<Vec<u8>, SecretError> {
+pub fn obtain(shared: Option<&Path>, data_dir: &Path) -> Result<Vec<Vec<u8>>, SecretError> {
     shared.map_or_else(|| open_or_create(data_dir), |path| read_file(path.to_owned()))
 }
 
-/// Reads the data folder's own secret, which must be there.
+/// Reads the data folder's own secrets, which must be there.
 ///
 /// # Errors
 /// As [`read_file`].
-pub fn read(data_dir: &Path) -> Result<Vec<u8>, SecretError> {
+pub fn read(data_dir: &Path) -> Result<Vec<Vec<u8>>, SecretError> {
     read_file(path(data_dir))
 }
 
-/// Reads a secret.
+/// Reads the secrets of a file, the newest first.
 ///
 /// # Errors
-/// Not there, not readable, readable by others, or not a secret.
-pub fn read_file(path: PathBuf) -> Result<Vec<u8>, SecretError> {
+/// Not there, not readable, readable by others, or not secrets.
+pub fn read_file(path: PathBuf) -> Result<Vec<Vec<u8>>, SecretError> {
     let failed = |source| SecretError::Io { path: path.clone(), source };
     if fs::metadata(&path).map_err(failed)?.permissions().mode() & 0o077 != 0 {
         return Err(SecretError::Open(path));
     }
     let text = fs::read(&path).map_err(failed)?;
-    match HEXLOWER.decode(text.trim_ascii()) {
-        Ok(secret) if secret.len() == SECRET_BYTES => Ok(secret),
+    let lines = text.trim_ascii().split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let secrets: Result<Vec<_>, _> = lines.map(|line| HEXLOWER.decode(line)).collect();
+    match secrets {
+        Ok(secrets) if secrets.len() <= MOST && secrets.iter().all(|secret| secret.len() == SECRET_BYTES) => {
+            Ok(secrets)
+        }
         _ => Err(SecretError::Malformed(path)),
     }
 }
@@ -79,7 +90,7 @@ pub fn read_file(path: PathBuf) -> Result<Vec<u8>, SecretError> {
 ///
 /// # Errors
 /// As [`read`], and a folder that cannot be written.
-pub fn open_or_create(data_dir: &Path) -> Result<Vec<u8>, SecretError> {
+pub fn open_or_create(data_dir: &Path) -> Result<Vec<Vec<u8>>, SecretError> {
     let path = path(data_dir);
     if !path.exists() {
         create(data_dir, &path).map_err(|source| SecretError::Io { path, source })?;
@@ -116,11 +127,29 @@ mod tests {
         let data = dir.path().join("data");
         assert!(matches!(read(&data), Err(SecretError::Io { .. })));
         let secret = open_or_create(&data).expect("made");
-        assert_eq!(secret.len(), 32);
+        assert_eq!((secret.len(), secret[0].len()), (1, 32));
         assert_eq!(open_or_create(&data).expect("there"), secret);
         let mode = fs::metadata(path(&data)).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(fs::read_dir(&data).expect("a folder").count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn file_holds_several_secrets_the_newest_first() {
+        let dir = tempfile::tempdir().expect("a folder");
+        open_or_create(dir.path()).expect("made");
+        let (one, two) = ("11".repeat(32), "22".repeat(32));
+        let read = |text: &str| {
+            fs::write(path(dir.path()), text).expect("written");
+            read(dir.path())
+        };
+        assert_eq!(read(&format!("{two}\r\n{one}\n\n")).expect("two"), [vec![0x22; 32], vec![0x11; 32]]);
+        assert_eq!(read(&[one.as_str(); MOST].join("\n")).expect("as many as there may be").len(), MOST);
+        for bad in
+            [String::new(), format!("{one}\nshort"), format!("{one}\n\n{two}"), [one.as_str(); MOST + 1].join("\n")]
+        {
+            assert!(matches!(read(&bad), Err(SecretError::Malformed(_))), "{bad:?}");
+        }
     }
 
     #[test]

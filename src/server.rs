@@ -13,30 +13,31 @@ use std::{
 };
 
 use tokio::{
-    sync::{Notify, oneshot, watch},
+    sync::{oneshot, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
+use tower::Layer as _;
 
 use crate::{
     adapters::{
         blobs::{SpoolLimits, open as open_disk},
         content::Inspector,
     },
-    app::{self, App, Limits, Parts, ScannerState, Secrets},
-    config::{Algorithm, Config, KeyMaterial, Listen},
+    app::{self, App, Limits, Parts, ScannerState},
+    config::{Config, Listen, Origin},
     ports::{Clock, Ids, Spool, StoreError, SystemClock, SystemIds},
     rpc::{
         self,
         access::{AccessLayer, Credentials},
-        credential::{KeyAlgorithm, KeyConfig, KeySet},
         deadline::DeadlineLayer,
         methods::MethodTable,
+        minting::Minting,
         request_id::RequestIdLayer,
     },
-    secret, telemetry,
+    telemetry,
 };
 
 mod antivirus;
@@ -46,13 +47,17 @@ pub mod certified;
 mod connections;
 mod database;
 mod handshakes;
+mod keys;
 mod listener;
+pub mod moving;
+mod serving;
 pub mod tls;
 
 use antivirus::Antivirus;
 use connections::Incoming;
 use database::Database;
 use handshakes::Handshakes;
+use keys::Keys;
 use listener::Listener;
 use tls::Tls;
 
@@ -74,7 +79,7 @@ pub enum ServeError {
     /// The data folder cannot be used.
     #[error("the data folder {0} cannot be used: {1}")]
     Data(PathBuf, String),
-    /// A key of the configuration.
+    /// A key of the configuration, or the secret.
     #[error("keys: {0}")]
     Keys(String),
     /// The scanner's address or folders.
@@ -95,17 +100,14 @@ pub enum ServeError {
     /// What an earlier life left could not be recovered.
     #[error("recovery: {0}")]
     Recovery(#[from] app::Error),
-    /// The transport ended.
-    #[error("serving ended: {0}")]
-    Transport(#[from] tonic::transport::Error),
 }
 
 /// A node that serves.
 pub struct Node {
     /// Where.
     pub address: Listen,
-    /// Notified, it reads its certificates again.
-    reread: Arc<Notify>,
+    /// Told, it reads its certificates and keys again.
+    reread: watch::Sender<()>,
     app: Arc<App>,
     database: Database,
     antivirus: Antivirus,
@@ -113,7 +115,7 @@ pub struct Node {
     _lock: File,
     health: (HealthReporter, Arc<MethodTable>),
     stop: oneshot::Sender<()>,
-    serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    serving: JoinHandle<()>,
     /// Cancelled once nothing is served any more, for whatever reason.
     ended: CancellationToken,
     /// Cancelled, it ends every connection.
@@ -121,11 +123,11 @@ pub struct Node {
     grace: Duration,
 }
 
-/// Serves until SIGTERM or SIGINT; prints one line when it is ready. On SIGHUP it reads its certificates again.
+/// Serves until SIGTERM or SIGINT; prints one line when it is ready. On SIGHUP it reads its certificates and keys again.
 ///
 /// # Errors
 /// See [`ServeError`]; each says what to do.
-pub async fn serve(config: Config) -> Result<(), ServeError> {
+pub async fn serve(config: Config, origin: Origin) -> Result<(), ServeError> {
     connections::raise_descriptors(config.limits.connections);
     if let Some(listen) = config.metrics_listen {
         telemetry::start_metrics(listen).map_err(|e| ServeError::Start(e.to_string()))?;
@@ -135,14 +137,14 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let mut hangup = signal(tokio::signal::unix::SignalKind::hangup())?;
     // It may wait for another node's migration, or for a store that does not answer.
     let node = tokio::select! {
-        node = start(&config, Arc::new(SystemClock), Arc::new(SystemIds)) => node?,
+        node = start(&config, origin, Arc::new(SystemClock), Arc::new(SystemIds)) => node?,
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
-    let reread = Arc::clone(&node.reread);
+    let reread = node.reread.clone();
     node.app.spawn_until_stop(|_| async move {
         while hangup.recv().await.is_some() {
-            reread.notify_one();
+            reread.send_replace(());
         }
     });
     let scanner = tokio::select! {
@@ -166,21 +168,31 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     node.stop().await
 }
 
+/// Waits until somebody asks for the files to be read again. A node that is gone asks no more.
+async fn reread(hangup: &mut watch::Receiver<()>) {
+    if hangup.changed().await.is_err() {
+        std::future::pending().await
+    }
+}
+
 fn signal(kind: tokio::signal::unix::SignalKind) -> Result<tokio::signal::unix::Signal, ServeError> {
     tokio::signal::unix::signal(kind).map_err(|e| ServeError::Start(e.to_string()))
 }
 
-/// Makes a node of its parts and lets it serve.
+/// Makes a node of its parts and lets it serve. From `origin` it reads its keys again.
 ///
 /// # Errors
 /// See [`ServeError`].
-pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Result<Node, ServeError> {
+pub async fn start(
+    config: &Config,
+    origin: Origin,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+) -> Result<Node, ServeError> {
     let data = &config.data_dir;
     let bad_data = |e: &dyn std::fmt::Display| ServeError::Data(data.clone(), e.to_string());
     let lock = lock(data).map_err(|e| bad_data(&e))?;
-    let secret = secret::obtain(config.shared_secret(), data).map_err(|e| bad_data(&e))?;
-    let keys = key_set(config, &secret)?;
-    let secrets = Secrets::new(&[secret]).ok_or_else(|| bad_data(&"the secret has less than 32 bytes"))?;
+    let keys = Keys::load(config, origin).map_err(ServeError::Keys)?;
     let table = Arc::new(MethodTable::read().map_err(|e| ServeError::Start(e.to_string()))?);
 
     let certified = certified::callers(&config.tls).map_err(ServeError::Tls)?;
@@ -200,19 +212,22 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     let store = database.store();
     let node = database::node_name(config, &*ids).map_err(|e| bad_data(&e))?;
     let blobs = blobs::choose(config, Arc::clone(&spool), disk)?;
-    blobs::pair(&*store, &*blobs, &blobs::told_place(config)?, &*ids).await?;
+    let store_id = blobs::pair(&*store, &*blobs, &blobs::told_place(config)?, &*ids).await?;
+    blobs.probe().await.map_err(|e| ServeError::Blobs(e.to_string()))?;
 
     let settings = store.load_settings().await?.settings;
     let antivirus = antivirus::open(config, settings.max_file_bytes.unsigned_abs()).await?;
     let app = App::start(Parts {
         store,
+        changes: Database::changes(config)?,
         spool,
         blobs,
+        store_id,
         scanners: antivirus.scanners(),
         inspector: Arc::new(Inspector),
         clock: Arc::clone(&clock),
         ids: Arc::clone(&ids),
-        secrets,
+        secrets: keys.secrets(),
         node,
         accept_test_signatures: config.is_loopback() || config.scanner.accept_test_signatures,
         limits: Limits {
@@ -223,13 +238,14 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     })
     .await?;
 
-    // The sender is kept by nobody yet: keys are read once. Reloading them only has to send.
-    let (_, keys) = watch::channel(Arc::new(keys));
-    let believed = Credentials { keys, certified, clock: Arc::clone(&clock) };
+    let opaque = Arc::clone(app.key_ring());
+    let minting = Minting { keys: keys.subscribe(), clock: Arc::clone(&clock) };
+    let believed = Credentials { keys: keys.subscribe(), opaque, certified, clock: Arc::clone(&clock) };
     let access = AccessLayer::new(&table, config.is_reflection_public(), believed, app.tasks().clone())
         .map_err(|e| ServeError::Start(e.to_string()))?;
     let reporter = HealthReporter::new();
-    let services = rpc::routes::routes(&app, reporter.clone()).map_err(|e| ServeError::Start(e.to_string()))?;
+    let services =
+        rpc::routes::routes(&app, reporter.clone(), minting).map_err(|e| ServeError::Start(e.to_string()))?;
     let (telling, names) = (reporter.clone(), Arc::clone(&table));
     app.spawn_until_stop(|app| async move { rpc::health::follow(app.health(), telling, &names).await });
 
@@ -237,24 +253,26 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     // have them too; then the caller's own deadline, over all the work; then the gate, so that nothing behind it is
     // reached without a right; then the services.
     let (stop, stopped) = oneshot::channel::<()>();
-    let router = transport(config)
-        .layer(RequestIdLayer::new(ids, Arc::clone(&table)))
-        .layer(DeadlineLayer)
-        .layer(access)
-        .add_routes(services);
+    let ided = RequestIdLayer::new(Arc::clone(&ids), Arc::clone(&table));
+    let service = ided.layer(DeadlineLayer.layer(access.layer(services.prepare())));
     let (ended, cut) = (CancellationToken::new(), CancellationToken::new());
-    let (most, reread) = (config.limits.connections, Arc::new(Notify::new()));
+    let (most, reread) = (config.limits.connections, watch::Sender::new(()));
     let handshakes = tls.as_ref().map(|tls| Handshakes::new(tls.subscribe(), most));
-    let incoming = Incoming { listener, handshakes, most, lifetime: lifetime(config), cut: cut.clone() }.connections();
+    let age = Duration::from_secs(config.grpc.connection_age_seconds);
+    let grace = Duration::from_secs(config.grpc.connection_age_grace_seconds);
+    let incoming = Incoming { listener, handshakes, most, age, grace, ids, cut: cut.clone() }.connections();
+    let hangup = reread.subscribe();
+    app.spawn_until_stop(|_| keys.follow(hangup));
     if let Some(tls) = tls {
-        let reread = Arc::clone(&reread);
-        app.spawn_until_stop(|_| tls.follow(reread, clock));
+        let hangup = reread.subscribe();
+        app.spawn_until_stop(|_| tls.follow(hangup, clock));
     }
     let serves = ended.clone().drop_guard();
+    let transport = transport(config);
     let serving = app.tasks().spawn(async move {
         let _serves = serves;
         // A dropped sender ends the server too.
-        router.serve_with_incoming_shutdown(incoming, async { drop(stopped.await) }).await
+        serving::serve(transport, service, incoming, async { drop(stopped.await) }).await;
     });
     Ok(Node {
         address,
@@ -284,27 +302,7 @@ fn lock(data: &Path) -> Result<File, String> {
     }
 }
 
-/// The keys whose tokens are believed: those configured, else the secret of this server or of all nodes.
-fn key_set(config: &Config, secret: &[u8]) -> Result<KeySet, ServeError> {
-    let bad = |e: &dyn std::fmt::Display| ServeError::Keys(e.to_string());
-    let mut keys = Vec::new();
-    for key in &config.keys {
-        let algorithm = match key.algorithm {
-            Algorithm::Hs256 => KeyAlgorithm::HS256,
-            Algorithm::Es256 => KeyAlgorithm::ES256,
-            Algorithm::Rs256 => KeyAlgorithm::RS256,
-            Algorithm::EdDsa => KeyAlgorithm::EdDSA,
-        };
-        let (KeyMaterial::Secret(bytes) | KeyMaterial::PublicPem(bytes)) = key.read().map_err(|e| bad(&e))?;
-        keys.push(KeyConfig { kid: Some(key.kid.clone()), algorithm, key: bytes });
-    }
-    if keys.is_empty() {
-        keys.push(KeyConfig { kid: None, algorithm: KeyAlgorithm::HS256, key: secret.to_vec() });
-    }
-    KeySet::new(keys, Duration::from_secs(config.max_token_ttl_seconds)).map_err(|e| bad(&e))
-}
-
-/// The listener's HTTP/2 with its limits, which bind before any layer.
+/// HTTP/2 with its limits, which bind before any layer. The age of a connection is its own (`serving.rs`).
 fn transport(config: &Config) -> Server {
     let grpc = &config.grpc;
     Server::builder()
@@ -315,13 +313,6 @@ fn transport(config: &Config) -> Server {
         .http2_max_header_list_size(grpc.max_header_list_bytes)
         .http2_keepalive_interval(Some(Duration::from_secs(grpc.keepalive_seconds)))
         .http2_keepalive_timeout(Some(Duration::from_secs(grpc.keepalive_timeout_seconds)))
-        // Not with its grace: with both set, tonic 0.14 skips the GOAWAY and cuts running calls at the end of the second.
-        .max_connection_age(Duration::from_secs(grpc.connection_age_seconds))
-}
-
-/// After which a connection is closed whatever is going on.
-fn lifetime(config: &Config) -> Duration {
-    Duration::from_secs(config.grpc.connection_age_seconds + config.grpc.connection_age_grace_seconds)
 }
 
 impl Node {
@@ -347,7 +338,7 @@ impl Node {
     /// Takes no new calls, lets running ones finish for the grace, then ends scanner and database.
     ///
     /// # Errors
-    /// The transport's own, if it ended by itself.
+    /// What served panicked.
     pub async fn stop(self) -> Result<(), ServeError> {
         let Self { app, database, antivirus, health: (reporter, table), stop, mut serving, cut, grace, .. } = self;
         rpc::health::retire(&reporter, &table).await;
@@ -363,9 +354,8 @@ impl Node {
         antivirus.stop().await;
         database.close().await;
         match ended {
-            Ok(Ok(result)) => Ok(result?),
             Ok(Err(panicked)) => Err(ServeError::Start(panicked.to_string())),
-            Err(_) => Ok(()),
+            Ok(Ok(())) | Err(_) => Ok(()),
         }
     }
 }

@@ -50,6 +50,8 @@ pub mod names {
     pub const TLS_HANDSHAKES: &str = "lhfile_tls_handshakes_total";
     /// When our certificate ends, in seconds since 1970.
     pub const TLS_CERTIFICATE_ENDS: &str = "lhfile_tls_certificate_ends";
+    /// 1: the files of the keys cannot be used, and the keys before them stay in force. 0: they are in force.
+    pub const KEYS_UNUSABLE: &str = "lhfile_keys_unusable";
     /// Stored bytes found damaged.
     pub const CORRUPT: &str = "lhfile_corrupt_total";
 
@@ -139,6 +141,7 @@ pub const METRICS: &[Metric] = {
             "TLS handshakes that ended: done, failed, late, or crowded_out by newer ones.",
         ),
         row(TLS_CERTIFICATE_ENDS, Gauge, &[], "When the listener's certificate ends, in seconds since 1970."),
+        row(KEYS_UNUSABLE, Gauge, &[], "1: the files of the keys cannot be used, and the keys before them stay."),
         row(CORRUPT, Counter, &[], "Downloads that found stored bytes damaged. Anything above 0 needs a person."),
     ]
 };

@@ -96,6 +96,14 @@ impl Client {
         Ok(())
     }
 
+    /// A page of all files, newest first: how many, and the next page's token.
+    pub async fn list(&self, page_size: i32, page_token: &str) -> Fallible<(usize, String)> {
+        let page_token = page_token.to_owned();
+        let asked = pb::ListFilesRequest { page_size, page_token, ..pb::ListFilesRequest::default() };
+        let page = self.files().list_files(self.request(asked)).await?.into_inner();
+        Ok((page.files.len(), page.next_page_token))
+    }
+
     /// Makes the server ready: antivirus on or off, `bin` allowed, files as large as they may be, the chat there.
     pub async fn prepare(&self, antivirus: bool) -> Fallible<()> {
         let mut config = ConfigServiceClient::new(self.channel.clone());

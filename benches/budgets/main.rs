@@ -2,8 +2,9 @@
 //!
 //! `cargo bench` measures all of them, `cargo bench -- --only B2,B5` some. Each row alternates product and reference,
 //! at least five rounds after one that does not count. The files stay until the end, because a disk that has just
-//! deleted is slow. What is measured: `large.rs`, `small.rs`, `scanned.rs`, `memory.rs`; by what: `product.rs`
-//! (the server), `bare.rs` (bare tonic), `disk.rs`, `engine.rs`, `clamd.rs` (the parts alone).
+//! deleted is slow. What is measured: `large.rs`, `small.rs`, `scanned.rs`, `lists.rs`, `memory.rs`; by what: `product.rs`
+//! (the server, on one of the pairs of `pair.rs`), `bare.rs` (bare tonic), `disk.rs`, `objects.rs`, `engine.rs`,
+//! `engine_postgres.rs`, `clamd.rs` (the parts alone).
 
 use std::{
     cell::Cell,
@@ -20,15 +21,25 @@ mod clamd;
 mod client;
 mod disk;
 mod engine;
+mod engine_postgres;
 mod large;
+mod lists;
 mod made;
 mod memory;
+#[path = "../../tests/it/harness/million.rs"]
+mod million;
+mod objects;
+mod pair;
+mod parts;
 mod process;
 mod product;
 mod report;
 mod scanned;
+#[expect(dead_code, clippy::disallowed_methods, reason = "they are the servers of the tests, which ask more of them")]
+mod servers;
 mod small;
 
+use pair::Pair;
 use report::Row;
 
 /// What can go wrong in a measurement: anything, and then it is over.
@@ -40,6 +51,9 @@ struct Arguments {
     /// Only these, as `B2,B5`.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// Database and store that the product runs on.
+    #[arg(long, value_enum, default_value = "sqlite+disk")]
+    pair: Pair,
     /// Rounds that count, of those that are repeated.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -59,6 +73,8 @@ struct Arguments {
 
 /// What all measurements share.
 pub struct Bench {
+    /// What the product runs on.
+    pub pair: Pair,
     root: PathBuf,
     rounds: usize,
     seeds: Cell<u64>,
@@ -125,13 +141,13 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Fallible<()> {
-    let Arguments { only, rounds, folder, keep, bare, bench: _ } = arguments;
+    let Arguments { only, pair, rounds, folder, keep, bare, bench: _ } = arguments;
     if let Some(folder) = bare {
         return bare::serve(folder).await;
     }
     let root = folder.join(format!("budgets-{}", std::process::id()));
     std::fs::create_dir_all(&root)?;
-    let bench = Bench { root: root.clone(), rounds, seeds: Cell::new(u64::from(std::process::id()) << 32) };
+    let bench = Bench { pair, root: root.clone(), rounds, seeds: Cell::new(u64::from(std::process::id()) << 32) };
     let rows = measure_all(&bench, &only).await;
     if let Ok(rows) = &rows {
         report::print(rows);
@@ -171,6 +187,9 @@ async fn measure_all(bench: &Bench, only: &[String]) -> Fallible<Vec<Row>> {
         "B3" scanned::scanned_upload,
         "B4" scanned::rate_of_scanned_uploads,
         "B13" scanned::known_bytes,
+        "B11" large::into_the_object_store,
+        "B8" lists::pages,
+        "B12" lists::start,
         "B9" memory::peaks,
     }
     rows.sort_by_key(|row| row.budget[1..].parse::<u32>().unwrap_or(u32::MAX));

@@ -32,8 +32,8 @@ pub async fn peaks(bench: &Bench) -> Fallible<Vec<Row>> {
             let what = format!("{STALLED} uploads on {connections} connections stalled {what}");
             let mut row = Row::new("B9", what, "MiB", goal);
             for round in bench.rounds(&format!("B9, {connections} connections")).skip(1) {
-                let folder = bench.folder(&format!("b9-{connections}-{bytes}-{round}"));
-                row.value(stalled(&folder, connections, bytes).await?);
+                let name = format!("b9-{connections}-{bytes}-{round}");
+                row.value(stalled(bench, &name, connections, bytes).await?);
             }
             rows.push(row);
         }
@@ -44,8 +44,8 @@ pub async fn peaks(bench: &Bench) -> Fallible<Vec<Row>> {
 }
 
 /// Peak with all uploads open: a header and one whole chunk each, and so many bytes of a second one.
-async fn stalled(folder: &std::path::Path, connections: usize, bytes: usize) -> Fallible<f64> {
-    let product = Product::start(folder, None).await?;
+async fn stalled(bench: &Bench, name: &str, connections: usize, bytes: usize) -> Fallible<f64> {
+    let product = Product::start(bench, name, None).await?;
     let token: Arc<str> = format!("Bearer {}", product.token).into();
     let mut opening = JoinSet::new();
     for connection in 0..connections {
@@ -132,7 +132,7 @@ async fn many_streams(bench: &Bench) -> Fallible<Row> {
     let what = format!("64 uploads of {} MiB at once (scaled from 1 GiB)", SIZE / MIB);
     let mut row = Row::new("B9", what, "MiB", Goal::AtMost(256.0));
     for _ in bench.rounds("B9, 64 at once").take(1) {
-        let product = Product::start(&bench.folder("b9-64"), None).await?;
+        let product = Product::start(bench, "b9-64", None).await?;
         let clients = product.clients(64).await?;
         let (body, first) = (Bytes::from(Noise(5).bytes(16 << 20)), bench.seeds(64));
         in_lanes(&clients, 64, 64, move |client, number| {
@@ -153,7 +153,7 @@ async fn one_large_file(bench: &Bench) -> Fallible<[Row; 2]> {
     let mut down = Row::new("B9", "download of 4 GiB, over one of 1 MiB", "MiB", goal);
     for _ in bench.rounds("B9, 4 GiB").take(1) {
         let body = Bytes::from(Noise(7).bytes(16 << 20));
-        let product = Product::start(&bench.folder("b9-4gib"), None).await?;
+        let product = Product::start(bench, "b9-4gib", None).await?;
         let client = product.clients(1).await?.remove(0);
         let small = client.upload(&Content::random(&body, MIB, bench.seed()), "bin", "").await?;
         let one = peak_mib(product.pid())?;

@@ -24,7 +24,7 @@ const MIB: usize = 1 << 20;
 /// A product that scans, with its clamd's socket.
 async fn scanning(bench: &Bench, name: &str) -> Fallible<(Product, PathBuf)> {
     let signatures = bench.signatures()?;
-    let product = Product::start(&bench.folder(name), Some(&signatures)).await?;
+    let product = Product::start(bench, name, Some(&signatures)).await?;
     let socket = product.clamd_socket()?;
     Ok((product, socket))
 }

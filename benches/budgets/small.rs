@@ -1,46 +1,43 @@
 //! B5, B6, B14: small files and small calls, antivirus off.
 //!
-//! The product's client shares the two cores with the server; the disk and the engine are measured without one.
+//! The product's client shares the two cores with the server; its parts alone (`parts.rs`) are measured without one.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use tokio::task::spawn_blocking;
-
 use crate::{
     Bench, Fallible,
     bare::Bare,
     client::{Client, in_lanes},
-    disk,
-    engine::{self, Engine},
     made::{Content, Noise},
+    parts,
     product::Product,
     report::{Goal, Row, Samples},
 };
+use bytes::Bytes;
 
-const SIZE: usize = 4096;
+pub const SIZE: usize = 4096;
 
 fn file(body: &Bytes, seed: u64) -> Content {
     Content::random(body, SIZE as u64, seed)
 }
 
-/// B5: small uploads per second over the smaller of disk and half the engine.
+/// B5: small uploads per second over the smaller of the store of bytes and half the engine.
 pub async fn rate_of_small_files(bench: &Bench) -> Fallible<Vec<Row>> {
     let mut rows = Vec::new();
     for at_once in [16, 64] {
-        let what = format!("upload, 4 KiB, {at_once} at once, over min(disk, engine / 2)");
+        let what = format!("upload, 4 KiB, {at_once} at once, over min(store, engine / 2)");
         let mut row = Row::new("B5", what, "files/s", Goal::AtLeast(0.8));
         let (mut disks, mut engines) = (Samples::default(), Samples::default());
         for round in bench.rounds(&format!("B5, {at_once} at once")) {
-            let folder = bench.folder(&format!("b5-{at_once}-{round}"));
-            let product = Product::start(&folder, None).await?;
+            let name = format!("b5-{at_once}-{round}");
+            let product = Product::start(bench, &name, None).await?;
             let clients = product.clients(4).await?;
             let count = 48 * at_once;
             let uploads = upload_small(bench, &clients, count, at_once);
-            let parts = parts_per_second(bench, &folder, count, at_once);
+            let parts = parts::files_per_second(bench, &product.place, &name, count, at_once);
             let (rate, (disk, engine)) = bench.alternately(round, uploads, parts).await?;
             if round > 0 {
                 disks.push(disk);
@@ -49,7 +46,7 @@ pub async fn rate_of_small_files(bench: &Bench) -> Fallible<Vec<Row>> {
             }
             product.end()?;
         }
-        println!("   the disk alone {:.0}/s, the engine alone {:.0}/s", disks.median(), engines.median());
+        println!("   the store alone {:.0}/s, the engine alone {:.0}/s", disks.median(), engines.median());
         rows.push(row);
     }
     Ok(rows)
@@ -73,33 +70,15 @@ async fn upload_small(bench: &Bench, clients: &[Client], count: usize, at_once: 
     Ok(count as f64 / started.elapsed().as_secs_f64())
 }
 
-/// Files per second of the disk alone and of the engine alone.
-async fn parts_per_second(
-    bench: &Bench,
-    folder: &std::path::Path,
-    count: usize,
-    at_once: usize,
-) -> Fallible<(f64, f64)> {
-    let (folder, seed) = (folder.to_owned(), bench.seed());
-    let measured = spawn_blocking(move || {
-        let bytes = Noise(seed).bytes(SIZE);
-        let disk = disk::small_files_per_second(&folder.join("disk"), &bytes, count, at_once)?;
-        let mut engine = Engine::create(&folder.join("engine.sqlite"), seed)?;
-        engine.uploads_per_second(at_once, at_once)?;
-        Fallible::Ok((disk, engine.uploads_per_second(count, at_once)?))
-    });
-    measured.await?
-}
-
 /// B6: what an upload costs beside its two commits and its file, one at a time.
 pub async fn added_latency(bench: &Bench) -> Fallible<Vec<Row>> {
     const COUNT: usize = 200;
-    let mut row = Row::new("B6", "upload, 4 KiB, one at a time, beside disk and engine", "ms", Goal::AtMost(1.0));
+    let mut row = Row::new("B6", "upload, 4 KiB, one at a time, beside store and engine", "ms", Goal::AtMost(1.0));
     for round in bench.rounds("B6") {
-        let folder = bench.folder(&format!("b6-{round}"));
-        let product = Product::start(&folder, None).await?;
+        let name = format!("b6-{round}");
+        let product = Product::start(bench, &name, None).await?;
         let clients = product.clients(1).await?;
-        let (body, seed) = (Bytes::from(Noise(1).bytes(SIZE)), bench.seed());
+        let body = Bytes::from(Noise(1).bytes(SIZE));
         let uploads = async {
             let mut times = Samples::default();
             for _ in 0..COUNT {
@@ -110,16 +89,7 @@ pub async fn added_latency(bench: &Bench) -> Fallible<Vec<Row>> {
             }
             Fallible::Ok(times.median())
         };
-        let parts = async {
-            let folder = folder.clone();
-            let measured = spawn_blocking(move || {
-                let disk = disk::small_file_times(&folder.join("disk"), &Noise(seed).bytes(SIZE), COUNT)?;
-                let engine = Engine::create(&folder.join("engine.sqlite"), seed)?.upload_times(COUNT)?;
-                let median = |times: Vec<Duration>| times.into_iter().map(milliseconds).collect::<Samples>().median();
-                Fallible::Ok(median(disk) + median(engine))
-            });
-            measured.await?
-        };
+        let parts = Box::pin(parts::upload_milliseconds(bench, &product.place, &name, COUNT));
         let (whole, parts) = bench.alternately(round, uploads, parts).await?;
         if round > 0 {
             row.pair(whole, parts, whole - parts);
@@ -129,7 +99,7 @@ pub async fn added_latency(bench: &Bench) -> Fallible<Vec<Row>> {
     Ok(vec![row])
 }
 
-fn milliseconds(time: Duration) -> f64 {
+pub fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
@@ -139,7 +109,7 @@ pub async fn small_calls(bench: &Bench) -> Fallible<Vec<Row>> {
     const CALLS: usize = 20_000;
     const AT_ONCE: usize = 64;
     let mut row = Row::new("B14", "GetFile, 64 at once, the query's time off", "calls/s", Goal::AtLeast(0.8));
-    let product = Product::start(&bench.folder("b14"), None).await?;
+    let product = Product::start(bench, "b14", None).await?;
     let bare = Bare::start(&bench.folder("b14-bare"))?;
     let (ours, theirs) = (product.clients(4).await?, Client::several(bare.address, "", 4).await?);
     let ids = Arc::new(Mutex::new(Vec::new()));
@@ -156,7 +126,6 @@ pub async fn small_calls(bench: &Bench) -> Fallible<Vec<Row>> {
     let ids = Arc::new(ids.lock().unwrap_or_else(PoisonError::into_inner).clone());
     let raw = ids.iter().map(|id| data_encoding::BASE32_NOPAD.decode(id.to_uppercase().as_bytes()));
     let raw: Vec<Vec<u8>> = raw.collect::<Result<_, _>>()?;
-    let database = product.database()?;
     let calls = async |clients: &[Client]| {
         let (ids, started) = (Arc::clone(&ids), Instant::now());
         in_lanes(clients, CALLS, AT_ONCE, move |client, number| {
@@ -168,9 +137,7 @@ pub async fn small_calls(bench: &Bench) -> Fallible<Vec<Row>> {
     };
     let mut all_calls = Samples::default();
     for round in bench.rounds("B14") {
-        let (raw, database) = (raw.clone(), database.clone());
-        let threads = std::thread::available_parallelism()?.get();
-        let queries = spawn_blocking(move || engine::gets_per_second(&database, &raw, CALLS, threads)).await??;
+        let queries = parts::gets_per_second(&product, &raw, CALLS).await?;
         let (whole, bare_calls) = bench.alternately(round, calls(&ours), calls(&theirs)).await?;
         if round > 0 {
             all_calls.push(whole);

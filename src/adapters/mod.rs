@@ -4,5 +4,10 @@
 
 pub mod blobs;
 pub mod content;
+#[cfg(test)]
+pub mod memory;
 pub mod scanner;
 pub mod sql;
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -173,9 +173,7 @@ impl Tested {
         Some(self.app.tasks.spawn(async move {
             staging.quiesce().await;
             drop(staging);
-            if let Err(error) = app.spool.discard(key).await {
-                tracing::warn!(%error, "a test's bytes could not be removed; the next start removes them");
-            }
+            app.discard(key).await;
         }))
     }
 }

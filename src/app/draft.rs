@@ -19,15 +19,29 @@ use crate::{
 /// The intents of this node that an upload stands behind: their leases are renewed, and no others. One that is left by
 /// accident (its row was written, and the answer lost) ends with its lease like that of a dead node.
 #[derive(Default)]
-pub struct Alive(Mutex<HashMap<i64, Intent>>);
+pub struct Alive(Mutex<HashMap<i64, Standing>>);
+
+/// How far one of them has come.
+struct Standing {
+    intent: Intent,
+    /// Something of it may be on its way into the store.
+    asked_store: bool,
+}
 
 impl Alive {
     /// All of them now.
     pub fn list(&self) -> Vec<Intent> {
-        self.lock().values().copied().collect()
+        self.lock().values().map(|standing| standing.intent).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<i64, Intent>> {
+    /// From here on the store may have something of it, or get it late.
+    pub fn note_asked_store(&self, intent: Intent) {
+        if let Some(standing) = self.lock().get_mut(&intent.id) {
+            standing.asked_store = true;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<i64, Standing>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -48,7 +62,7 @@ impl Draft {
     /// Of an intent that was just written, for what was declared.
     pub fn new(app: &Arc<App>, intent: Intent, caller: &Caller, declared: &Declared) -> Self {
         let request_id = declared.request_id.clone();
-        app.alive.lock().insert(intent.id, intent);
+        app.alive.lock().insert(intent.id, Standing { intent, asked_store: false });
         Self {
             app: Arc::clone(app),
             id: intent.id,
@@ -97,7 +111,8 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        self.app.alive.lock().remove(&self.id);
+        let standing = self.app.alive.lock().remove(&self.id);
+        let asked_store = standing.is_some_and(|standing| standing.asked_store);
         let Some(intent) = self.intent.take() else { return };
         let event = match self.refused.take() {
             Some((reason, detail)) => {
@@ -112,7 +127,7 @@ impl Drop for Draft {
             if let Some(mut staging) = staging {
                 staging.quiesce().await;
             }
-            app.abandon(intent, event).await;
+            app.abandon(intent, event, asked_store).await;
         });
     }
 }

@@ -52,6 +52,7 @@ impl Error {
             Error::Refused(refusal) => Some(refusal.reason),
             Error::Store(StoreError::Unavailable(_) | StoreError::Conflict(_)) => Some(Reason::DatabaseDown),
             Error::Store(StoreError::Corrupt { .. }) | Error::Blob(BlobError::Missing(_)) => Some(Reason::Corrupt),
+            Error::Store(StoreError::ReadOnly) => Some(Reason::ReadOnly),
             Error::Store(StoreError::Duplicate(_) | StoreError::Refused(_)) => None,
             Error::Store(StoreError::NoSpace(_)) | Error::Blob(BlobError::NoSpace(_)) => Some(Reason::NoSpace),
             Error::Blob(BlobError::Unavailable(_)) => Some(Reason::StoreDown),

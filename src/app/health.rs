@@ -64,7 +64,8 @@ impl App {
             let scanner = self.scanning.is_healthy();
             let settings = self.settings();
             let room = self.spool.room_bytes() > 0;
-            let uploads = database && blobs && room && !settings.read_only && (scanner || !settings.antivirus_enabled);
+            let writable = self.need_writable().is_ok();
+            let uploads = database && blobs && room && writable && (scanner || !settings.antivirus_enabled);
             let now = Health { uploads, scanner, database, blobs };
             self.health.0.send_if_modified(|known| std::mem::replace(known, now) != now);
             tokio::time::sleep(LOOK_EVERY).await;

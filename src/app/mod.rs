@@ -1,4 +1,4 @@
-//! Carries things from one decision of `domain/` to the next: uploads, downloads, lists, chats, settings, scanning.
+//! Carries things from one decision of `domain/` to the next: uploads, downloads, lists, chats, settings, keys, scanning.
 //!
 //! Not here: gRPC (`rpc/`), SQL, files and sockets (`adapters/`, behind `ports/`). Start with [`upload`], whose steps
 //! have the names of the upload's way.
@@ -9,10 +9,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use gate::Most;
 
-use crate::ports::{BlobStore, Clock, ContentInspector, Ids, Scanner, Spool, Store};
+use crate::domain::StoreId;
+use crate::ports::{BlobStore, Changes, Clock, ContentInspector, Ids, Scanner, Spool, Store};
 use crate::telemetry::names;
 
 mod antivirus_test;
+mod changes;
 mod chats;
 mod download;
 mod draft;
@@ -20,7 +22,9 @@ mod error;
 mod fences;
 mod gate;
 mod health;
+mod keys;
 mod library;
+pub mod moving;
 mod outlive;
 mod publish;
 mod recovery;
@@ -36,9 +40,10 @@ pub use chats::ChatPage;
 pub use download::{Download, DownloadBy};
 pub use error::Error;
 pub use health::{Health, Part as HealthPart};
+pub use keys::{KEY_PREFIX, KeyPage, KeyRing, KeySecret};
 pub use library::{FilePage, ListRequest};
 pub use scanning::{CanaryResult, MemberStatus, ScannerState, ScannerStatus, Scanning};
-pub use seal::Secrets;
+pub use seal::{Purpose, Secrets, TokenKey, token_keys};
 pub use settings::settings_etag;
 pub use staging::{Part, UploadSource};
 
@@ -85,10 +90,14 @@ impl Default for Limits {
 pub struct Parts {
     /// The database.
     pub store: Arc<dyn Store>,
+    /// What it tells by itself of other nodes, if it can.
+    pub changes: Option<Arc<dyn Changes>>,
     /// Where uploads lie while they are judged.
     pub spool: Arc<dyn Spool>,
     /// Where bytes are kept.
     pub blobs: Arc<dyn BlobStore>,
+    /// Its id, which the database named when this node started.
+    pub store_id: StoreId,
     /// The virus scanners, at least one.
     pub scanners: Vec<Arc<dyn Scanner>>,
     /// Looks at content.
@@ -116,6 +125,7 @@ pub struct App {
     store: Arc<dyn Store>,
     spool: Arc<dyn Spool>,
     blobs: Arc<dyn BlobStore>,
+    store_id: StoreId,
     inspector: Arc<dyn ContentInspector>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
@@ -123,6 +133,9 @@ pub struct App {
     node: String,
     limits: Limits,
     settings: settings::Cache,
+    key_ring: Arc<KeyRing>,
+    key_loads: tokio::sync::Mutex<()>,
+    woken: tokio::sync::watch::Sender<()>,
     scanning: Scanning,
     uploads: Arc<gate::Gate>,
     fences: Arc<fences::Fences>,
@@ -138,7 +151,9 @@ impl App {
     /// Recovers what a kill left, loads the settings, fits the scanner to them, and starts the work beside the calls.
     /// Ready for calls when it answers; the scanner may still have to prove itself.
     pub async fn start(parts: Parts) -> Result<Arc<Self>, Error> {
-        let stored = parts.store.load_settings().await?;
+        let settings = settings::Cache::load(&*parts.store, parts.store_id).await?;
+        let now = parts.clock.now();
+        let keys = parts.store.load_keys(now).await?;
         let app = Arc::new(Self {
             scanning: Scanning::new(
                 parts.scanners,
@@ -146,7 +161,10 @@ impl App {
                 parts.accept_test_signatures,
                 parts.limits.slot_wait,
             ),
-            settings: settings::Cache::new(stored),
+            settings,
+            key_ring: Arc::new(KeyRing::new(keys, now)),
+            key_loads: tokio::sync::Mutex::default(),
+            woken: tokio::sync::watch::Sender::new(()),
             uploads: gate::Gate::new(Most {
                 what: "uploads",
                 limit: "limit_uploads",
@@ -170,6 +188,7 @@ impl App {
             store: parts.store,
             spool: parts.spool,
             blobs: parts.blobs,
+            store_id: parts.store_id,
             inspector: parts.inspector,
             clock: parts.clock,
             ids: parts.ids,
@@ -182,6 +201,10 @@ impl App {
         app.recover_own().await?;
         app.spawn_until_stop(|app| async move { app.scanning.watch(&app.stop).await });
         app.spawn_until_stop(|app| async move { app.watch_settings().await });
+        app.spawn_until_stop(|app| async move { app.watch_keys().await });
+        if let Some(changes) = parts.changes {
+            app.spawn_until_stop(|app| async move { app.hear(changes).await });
+        }
         app.spawn_until_stop(|app| async move { app.keep_leases().await });
         app.spawn_until_stop(|app| async move { app.clear_away().await });
         app.spawn_until_stop(|app| async move { app.watch_health().await });
@@ -220,3 +243,6 @@ impl App {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

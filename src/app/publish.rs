@@ -15,6 +15,7 @@ use crate::{
 impl App {
     /// U9: whole and durable under the intent's own key when it answers.
     pub(super) async fn publish(&self, spooled: &Arc<dyn Spooled>, intent: Intent) -> Result<(), Error> {
+        self.alive.note_asked_store(intent);
         let started = tokio::time::Instant::now();
         let parts = self.blobs.begin_parts(intent.key, spooled.size()).await?;
         if let Some(parts) = &parts {

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Error;
 use crate::{
-    domain::{Blob, Reason, Refusal, Settings, Time, Verdict, VerdictKind, admission::Finding},
+    domain::{Blob, Hit, Reason, Refusal, Settings, Time, Verdict, VerdictKind, admission::Finding},
     ports::{ByteSource, Clock, EngineVersion, ScanError, ScanReply, Scanner, ScannerLimits},
     telemetry::names,
 };
@@ -116,20 +116,29 @@ impl Scanning {
         failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// The verdict on exactly these bytes: known and CLEAN under the current signatures, or a scan in a slot. A hit is
-    /// of the moment it was told, any other verdict of `now`, before the scan: so of two scans that overlap the hit is
-    /// the later one. A scanner that fails is followed by the next; one that gives no verdict on these bytes is not,
-    /// because that may be their doing.
+    /// The verdict on exactly these bytes: known and CLEAN under the current signatures, or a scan in a slot. A hit that
+    /// is remembered stands unless ours are newer signatures than those that made it (those of another node may be), and
+    /// unless a scan by them calls the bytes clean: what cannot be scanned is not cleared. A
+    /// scanner that fails is followed by the next; one that gives no verdict on these bytes is not, because that may be
+    /// their doing.
     pub async fn find_verdict(
         &self,
         known: Option<&Blob>,
+        hit: Option<&Hit>,
         bytes: Arc<dyn ByteSource>,
         now: Time,
     ) -> Result<(Finding, Verdict), Error> {
         let until = tokio::time::Instant::now() + self.slot_wait;
         let mut failed = Vec::new();
+        let standing = |hit: &Hit| {
+            let found = Finding::Found { signature: hit.signature.clone(), made: hit.made };
+            (found, hit.verdict.clone())
+        };
         loop {
             let version = self.current()?;
+            if let Some(hit) = hit.filter(|hit| hit.stands_against(&version.signatures, version.signatures_time)) {
+                return Ok(standing(hit));
+            }
             if let Some(blob) = known
                 && blob.verdict.kind == VerdictKind::Clean
                 && blob.verdict.signatures == version.signatures
@@ -147,9 +156,10 @@ impl Scanning {
                 Scanned::Busy => return Err(busy().into()),
             };
             metrics::histogram!(names::SCAN_SECONDS, names::OUTCOME => outcome(&reply)).record(took);
-            match self.judge(member, &version, reply, now).await? {
-                Some(verdict) => return Ok(verdict),
-                None => failed.push(number),
+            match (self.judge(member, &version, reply, now).await?, hit) {
+                (Some((Finding::Unscannable { .. }, _)), Some(hit)) => return Ok(standing(hit)),
+                (Some(verdict), _) => return Ok(verdict),
+                (None, _) => failed.push(number),
             }
         }
     }
@@ -182,7 +192,7 @@ impl Scanning {
             },
             Ok(ScanReply::Found { signature }) => {
                 let hit = Verdict { at: self.clock.now(), ..verdict(VerdictKind::Infected) };
-                Some((Finding::Found { signature }, hit))
+                Some((Finding::Found { signature, made: version.signatures_time }, hit))
             }
             Ok(ScanReply::Unscannable { cause }) => {
                 believed.then(|| (Finding::Unscannable { cause }, verdict(VerdictKind::UnscannableAccepted)))

@@ -3,18 +3,15 @@
 //!
 //! Not here: the table and its bounds (`domain/settings.rs`).
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use super::{App, Error};
 use crate::{
-    domain::{Caller, Reason, Settings, settings::SettingValue},
-    ports::StoredSettings,
+    domain::{Caller, Reason, Settings, StoreId, settings::SettingValue},
+    ports::{Store, StoreError, StoredSettings},
 };
-
-/// How often the stored version is asked for.
-const POLL_EVERY: Duration = Duration::from_millis(900);
 
 /// The settings in force on this node.
 pub struct Cache(watch::Sender<InForce>);
@@ -23,18 +20,34 @@ pub struct Cache(watch::Sender<InForce>);
 struct InForce {
     settings: Arc<Settings>,
     version: i64,
+    /// The files were moved to another store since this node started: what it took in now, nobody would find.
+    moved: bool,
 }
 
-impl From<StoredSettings> for InForce {
-    fn from(stored: StoredSettings) -> Self {
-        Self { settings: Arc::new(stored.settings), version: stored.version }
+/// What is stored, and what a node with this store of bytes does by it.
+async fn load(store: &dyn Store, own: StoreId) -> Result<(StoredSettings, InForce), StoreError> {
+    let stored = store.load_settings().await?;
+    // After them: `read_only` is lifted after the store was changed, never before.
+    let claim = store.find_store_claim().await?;
+    let elsewhere = claim.filter(|claim| claim.id != own);
+    if let Some(claim) = &elsewhere {
+        tracing::error!(
+            place = claim.place,
+            "the files were moved to another store: this node serves what it has and takes in nothing more; restart it \
+             with the configuration of that store"
+        );
     }
+    let mut settings = stored.settings.clone();
+    settings.read_only |= elsewhere.is_some();
+    let in_force = InForce { settings: Arc::new(settings), version: stored.version, moved: elsewhere.is_some() };
+    Ok((stored, in_force))
 }
 
 impl Cache {
-    /// What was loaded at start.
-    pub fn new(stored: StoredSettings) -> Self {
-        Self(watch::Sender::new(stored.into()))
+    /// What is stored, for a node with this store of bytes.
+    pub async fn load(store: &dyn Store, own: StoreId) -> Result<Self, StoreError> {
+        let (_, in_force) = load(store, own).await?;
+        Ok(Self(watch::Sender::new(in_force)))
     }
 
     fn get(&self) -> InForce {
@@ -42,11 +55,11 @@ impl Cache {
     }
 
     /// Newer ones only: a slow reader never brings back what a faster one replaced.
-    fn offer(&self, stored: StoredSettings) {
+    fn offer(&self, loaded: InForce) {
         self.0.send_if_modified(move |known| {
-            let newer = stored.version > known.version;
+            let newer = loaded.version > known.version;
             if newer {
-                *known = stored.into();
+                *known = loaded;
             }
             newer
         });
@@ -64,10 +77,15 @@ impl App {
         if self.settings.get().settings.read_only { Err(Reason::ReadOnly.into()) } else { Ok(()) }
     }
 
+    /// This node's store of bytes is not the database's any more.
+    pub(super) fn is_moved(&self) -> bool {
+        self.settings.get().moved
+    }
+
     /// The settings as stored now.
     pub async fn get_settings(&self) -> Result<StoredSettings, Error> {
-        let stored = self.store.load_settings().await?;
-        self.settings.offer(stored.clone());
+        let (stored, in_force) = load(&*self.store, self.store_id).await?;
+        self.settings.offer(in_force);
         Ok(stored)
     }
 
@@ -105,14 +123,14 @@ impl App {
     /// Follows what other nodes store, and keeps the scanner fitted to it.
     pub(super) async fn watch_settings(&self) {
         let (mut fitted, mut told) = (None, None);
+        let mut woken = self.woken();
         loop {
             match self.store.settings_version().await {
-                Ok(version) if version > self.settings.get().version => match self.store.load_settings().await {
-                    Ok(stored) => self.settings.offer(stored),
-                    Err(error) => {
-                        tracing::error!(%error, "the settings could not be read: the last ones stay in force")
+                Ok(version) if version > self.settings.get().version => {
+                    if let Err(error) = self.get_settings().await {
+                        tracing::error!(%error, "the settings could not be read: the last ones stay in force");
                     }
-                },
+                }
                 Ok(_) => {}
                 Err(error) => tracing::debug!(%error, "the settings' version could not be asked for"),
             }
@@ -127,7 +145,7 @@ impl App {
                     Err(error) => tracing::debug!(%error, "the scanner is still not fitted to max_file_bytes"),
                 }
             }
-            tokio::time::sleep(POLL_EVERY).await;
+            super::changes::pause(&mut woken).await;
         }
     }
 }

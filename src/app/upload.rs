@@ -14,9 +14,9 @@ use super::{
 };
 use crate::{
     domain::{
-        Blob, BlobState, Caller, Chat, Event, EventKind, FileView, Kind, Reason, Refusal, Settings, Verdict,
+        Blob, BlobState, Caller, Chat, Event, EventKind, FileView, Hit, Kind, Reason, Refusal, Settings, Verdict,
         VerdictKind,
-        admission::{self, Accepted, Admitted, Cleared, Declared, Finding, Received, Target, UploadOptions},
+        admission::{self, Accepted, Admitted, Declared, Finding, Received, Target, UploadOptions},
         media_type::{ArchiveLimits, Observed},
     },
     fault_point,
@@ -27,8 +27,8 @@ use crate::{
 /// Seconds a node's lease on its intents lasts; renewed every 20 s.
 pub const LEASE_SECS: i64 = 60;
 
-/// Most judgements of one upload. A second one needs a shared blob that left, any other a hit on the same bytes that is
-/// later than the judgement's beginning: so many of them in a row are a clock that was set back.
+/// Most judgements of one upload. A second one needs a shared blob that left, or a hit on the same bytes, and so does each
+/// one more: so many in a row are a scanner here that is at odds with another's.
 const JUDGEMENTS: u32 = 4;
 
 /// How an upload begins, seen from here: with a draft, whose guard is set from the moment that its row is there.
@@ -120,7 +120,7 @@ impl App {
                 Ok((view, kept)) => {
                     draft.defuse();
                     if !kept {
-                        app.discard(intent).await;
+                        app.discard(intent.key).await;
                     }
                     Ok(view)
                 }
@@ -153,7 +153,7 @@ impl App {
             request_id: declared.request_id.clone(),
             target: declared.target.clone(),
             now,
-            lease_until: now.plus_secs(LEASE_SECS),
+            lease_secs: LEASE_SECS,
         };
         let service =
             admission::Service { scanner_healthy: self.scanning.is_healthy(), room_bytes: self.spool.room_bytes() };
@@ -200,10 +200,10 @@ impl App {
         Ok(Seen { whole, observed, known })
     }
 
-    /// Checks 10 to 16. Answers the file, and whether the spooled bytes became the store's.
+    /// Checks 10 to 16. Answers the file, and whether nothing is left in the spool.
     #[expect(clippy::too_many_arguments, reason = "each is what a step before found")]
     async fn judge_and_commit(
-        &self,
+        self: &Arc<Self>,
         caller: Caller,
         admitted: Admitted,
         received: Received,
@@ -214,20 +214,20 @@ impl App {
     ) -> Result<(FileView, bool), Error> {
         let settings = self.settings();
         let accepted = admission::accept(admitted, received, observed)?;
-        let mut published = false;
+        let (mut published, mut hit) = (false, None::<Box<Hit>>);
         for _ in 0..JUDGEMENTS {
             let shared = known.as_ref().filter(|b| b.state == BlobState::Active).map(|b| b.id);
             let (judged, durable) = tokio::join!(
-                self.find_verdict(&accepted, known.as_ref(), whole, &settings),
+                self.find_verdict(&accepted, known.as_ref(), hit.as_deref(), whole, &settings),
                 self.make_durable(shared, &whole.spooled, intent),
             );
             let (finding, verdict) = judged?;
             metrics::counter!(names::VERDICTS, names::KIND => finding_name(&finding)).increment(1);
             fault_point!("U8");
-            if let Finding::Found { signature } = &finding {
-                // Also where none was known: another upload of the same bytes may have been faster.
+            if let Finding::Found { signature, made } = &finding {
+                // Also where none was known: another upload of the same bytes may have been faster, or be under way.
                 let verdict = Verdict { kind: VerdictKind::Infected, ..verdict.clone() };
-                self.store.quarantine(received.sha256, verdict, signature).await?;
+                self.quarantine(received.sha256, verdict, signature, *made).await?;
             }
             let cleared = admission::clear(accepted.clone(), finding, &settings)?;
             durable?;
@@ -240,11 +240,31 @@ impl App {
                 fault_point!("U10");
                 published = true;
             }
-            if let Some(done) = self.commit(caller.clone(), cleared, verdict, shared, intent, &settings).await? {
-                return Ok(done);
+            let weighed = hit.as_ref().map(|hit| hit.number);
+            let commit = Commit {
+                intent,
+                cleared,
+                caller: caller.clone(),
+                file_id: self.ids.file_id(),
+                code_hash: self.ids.code_hash(),
+                bytes: shared.map_or(BytesAt::Published, BytesAt::Shared),
+                verdict,
+                weighed,
+                antivirus: settings.antivirus_enabled,
+                grace_secs: settings.closed_chat_grace_seconds,
+                now: self.clock.now(),
+            };
+            // U11 and U12, one transaction: the moment it happens.
+            fault_point!("U11");
+            match self.store.commit_upload(commit).await? {
+                Committed::Ready(view) => {
+                    fault_point!("U12");
+                    return Ok((*view, shared.is_none() && !self.blobs.leaves_spooled()));
+                }
+                Committed::BlobGone => {}
+                Committed::Hit(found) => hit = Some(found),
             }
-            // The blob left meanwhile, or the same bytes were found infected: what was known of them counts no more.
-            // They are judged anew, under our own key.
+            // What was known of these bytes counts no more: they are judged anew, under our own key.
             known = None;
         }
         let doubtful = "these bytes were found infected elsewhere, again and again, while they were judged here";
@@ -306,48 +326,20 @@ impl App {
         &self,
         accepted: &Accepted,
         known: Option<&Blob>,
+        hit: Option<&Hit>,
         whole: &Whole,
         settings: &Settings,
     ) -> Result<(Finding, Verdict), Error> {
         let now = self.clock.now();
         let unknown =
             Verdict { kind: VerdictKind::NotScanned, engine: String::new(), signatures: String::new(), at: now };
-        if let Some(finding) = admission::find_without_scan(accepted, settings) {
+        // Bytes that were found infected are looked at whoever brings them.
+        if hit.is_none()
+            && let Some(finding) = admission::find_without_scan(accepted, settings)
+        {
             return Ok((finding, unknown));
         }
-        self.scanning.find_verdict(known, whole.spooled.clone(), now).await
-    }
-
-    /// U11 and U12, one transaction: the moment it happens. `None` if the blob to be shared is not there any more, or
-    /// the verdict was overtaken by a hit on the same bytes.
-    async fn commit(
-        &self,
-        caller: Caller,
-        cleared: Cleared,
-        verdict: Verdict,
-        shared: Option<i64>,
-        intent: Intent,
-        settings: &Settings,
-    ) -> Result<Option<(FileView, bool)>, Error> {
-        let commit = Commit {
-            intent,
-            cleared,
-            caller,
-            file_id: self.ids.file_id(),
-            code_hash: self.ids.code_hash(),
-            bytes: shared.map_or(BytesAt::Published, BytesAt::Shared),
-            verdict,
-            grace_secs: settings.closed_chat_grace_seconds,
-            now: self.clock.now(),
-        };
-        fault_point!("U11");
-        match self.store.commit_upload(commit).await? {
-            Committed::Ready(view) => {
-                fault_point!("U12");
-                Ok(Some((*view, shared.is_none())))
-            }
-            Committed::BlobGone | Committed::HitSince => Ok(None),
-        }
+        self.scanning.find_verdict(known, hit, whole.spooled.clone(), now).await
     }
 
     /// A refusal before the first byte leaves its event. Load that is shed, and a caller without the right, leave none.

@@ -1,4 +1,4 @@
-//! The connection of a client command: address, TLS, token, act-as, and the clients of the four services.
+//! The connection of a client command: address, TLS, token, act-as, and the clients of the services.
 //!
 //! Not here: what is called with them. A server that does not answer is [`Failure::Unreachable`].
 
@@ -14,8 +14,9 @@ use tonic::{
 
 use super::failure::Failure;
 use crate::rpc::pb::{
-    chat_service_client::ChatServiceClient, config_service_client::ConfigServiceClient,
-    file_service_client::FileServiceClient, maintenance_service_client::MaintenanceServiceClient,
+    access_service_client::AccessServiceClient, chat_service_client::ChatServiceClient,
+    config_service_client::ConfigServiceClient, file_service_client::FileServiceClient,
+    maintenance_service_client::MaintenanceServiceClient,
 };
 
 /// Longest wait for a connection.
@@ -27,8 +28,8 @@ pub struct Connection {
     /// The server: http://HOST:PORT or HOST:PORT, https://HOST:PORT, unix:/path
     #[arg(long, global = true, env = "LHFILE_ADDR", default_value = "http://127.0.0.1:50051", value_name = "ADDR")]
     pub addr: String,
-    /// The bearer token; `lhfile token` mints one
-    #[arg(long, global = true, env = "LHFILE_TOKEN", hide_env_values = true, value_name = "JWT")]
+    /// The bearer token: a JWT, as `lhfile token` mints one, or a key of `lhfile key create`
+    #[arg(long, global = true, env = "LHFILE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub token: Option<String>,
     /// For whom a service with the permission act_as calls: `operator:17; chat=42,43; lhfile=use_operator`
     #[arg(long, global = true, env = "LHFILE_ACT_AS", value_name = "WHO")]
@@ -162,6 +163,11 @@ impl Connection {
     /// A client of the chats.
     pub async fn chats(&self) -> Result<ChatServiceClient<Authorized>, Failure> {
         Ok(ChatServiceClient::new(self.connect().await?))
+    }
+
+    /// A client of the credentials.
+    pub async fn access(&self) -> Result<AccessServiceClient<Authorized>, Failure> {
+        Ok(AccessServiceClient::new(self.connect().await?).max_decoding_message_size(32 << 20))
     }
 
     /// A client of the settings.

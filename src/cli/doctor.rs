@@ -99,7 +99,7 @@ impl Doctor {
             vec![Finding::fail("files", format!("the check itself failed: {error}"), "report it")]
         }));
         findings.push(database::ask(&config).await);
-        findings.push(store::ask(&config).await);
+        findings.extend(store::ask(&config).await);
         findings.push(machine::clamd(&config).await);
         findings.extend(service::ask(&config, connection).await);
         findings

@@ -25,7 +25,8 @@ pub struct Download {
     #[arg(group = "which")]
     file_id: Option<String>,
     /// A link of `lhfile link`; needs no token
-    #[arg(long, group = "which")]
+    // One in 64 begins with a dash.
+    #[arg(long, group = "which", allow_hyphen_values = true)]
     link: Option<String>,
     /// Where to; `-` is standard output [default: the file's name, here, if there is none such]
     #[arg(short, long, value_name = "PATH")]

@@ -19,8 +19,10 @@ mod completions;
 mod detach;
 mod doctor;
 mod download;
+mod key;
 mod link;
 mod ls;
+mod migrate;
 mod pages;
 mod rm;
 mod scanner;
@@ -64,6 +66,9 @@ enum Command {
     Serve(serve::Serve),
     /// Mint a token with the secret of the data folder, and print it alone
     Token(token::Token),
+    /// Make, list and retire opaque keys: credentials that live long
+    #[command(subcommand)]
+    Key(key::Key),
     /// Tell the server about chats
     #[command(subcommand)]
     Chat(chat::Chat),
@@ -93,6 +98,9 @@ enum Command {
     Scanner(scanner::Scanner),
     /// Scan a file as an upload would be, and store nothing
     TestAntivirus(test_antivirus::TestAntivirus),
+    /// Move the database or the files elsewhere while the service goes on, or bring the tables up to date
+    #[command(subcommand)]
+    Migrate(migrate::Migrate),
     /// Check this machine's set-up, and say what to do next
     Doctor(doctor::Doctor),
     /// Print a completion script for a shell
@@ -132,6 +140,10 @@ fn dispatch(context: Context, command: Command) -> Result<ExitCode, Failure> {
         if let Command::Serve(serve) = command {
             return serve.run().await.map(done);
         }
+        // A move that is interrupted takes `read_only` back.
+        if let Command::Migrate(migrate) = command {
+            return migrate.run(&context).await;
+        }
         tokio::select! {
             outcome = Box::pin(call(&context, command)) => outcome,
             _ = tokio::signal::ctrl_c() => Err(Failure::Failed("interrupted".to_owned())),
@@ -144,6 +156,7 @@ async fn call(context: &Context, command: Command) -> Result<ExitCode, Failure> 
         Command::Serve(serve) => serve.run().await.map(done),
         Command::Token(token) => token.run().map(done),
         Command::Completions(completions) => completions.run().map(done),
+        Command::Key(key) => key.run(context).await.map(done),
         Command::Chat(chat) => chat.run(context).await.map(done),
         Command::Upload(upload) => upload.run(context).await.map(done),
         Command::Download(download) => download.run(context).await.map(done),
@@ -157,6 +170,7 @@ async fn call(context: &Context, command: Command) -> Result<ExitCode, Failure> 
         Command::Settings(settings) => settings.run(context).await.map(done),
         Command::Scanner(scanner) => scanner.run(context).await.map(done),
         Command::TestAntivirus(test) => test.run(context).await,
+        Command::Migrate(migrate) => migrate.run(context).await,
         Command::Doctor(doctor) => doctor.run(context).await,
     }
 }

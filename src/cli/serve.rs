@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::failure::Failure;
 use crate::{
-    config::{Config, Listen, LogFormat, Overrides},
+    config::{Listen, LogFormat, Origin, Overrides},
     secret, server, telemetry,
 };
 
@@ -30,8 +30,9 @@ impl Serve {
     /// Serves until SIGTERM or SIGINT.
     pub async fn run(self) -> Result<(), Failure> {
         let overrides = Overrides { listen: self.listen, data_dir: self.data_dir };
-        let config = Config::load(self.config.as_deref(), &overrides)
-            .map_err(|error| Failure::Failed(format!("the configuration does not hold: {error}")))?;
+        let origin = Origin::new(self.config.as_deref(), overrides);
+        let config =
+            origin.load().map_err(|error| Failure::Failed(format!("the configuration does not hold: {error}")))?;
         let json = match config.log.format {
             LogFormat::Auto => !std::io::stderr().is_terminal(),
             LogFormat::Text => false,
@@ -50,6 +51,6 @@ impl Serve {
                 );
             }
         }
-        server::serve(config).await.map_err(|error| Failure::Failed(error.to_string()))
+        server::serve(config, origin).await.map_err(|error| Failure::Failed(error.to_string()))
     }
 }

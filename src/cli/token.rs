@@ -112,8 +112,9 @@ pub(super) fn mint(
 
 fn signing_secret(config: &Config) -> Result<Vec<u8>, Failure> {
     if config.keys.is_empty() {
-        return secret::obtain(config.shared_secret(), &config.data_dir)
-            .map_err(|error| Failure::Failed(error.to_string()));
+        let mut secrets = secret::obtain(config.shared_secret(), &config.data_dir)
+            .map_err(|error| Failure::Failed(error.to_string()))?;
+        return Ok(secrets.swap_remove(0));
     }
     let key = config.keys.iter().find(|key| key.algorithm == Algorithm::Hs256).ok_or_else(|| {
         Failure::Failed("the configured keys are public ones: mint the token where their private halves are".to_owned())

@@ -132,6 +132,21 @@ impl Config {
         Ok(BlobPlace::S3 { bucket: bucket.to_owned(), prefix: prefix.trim_end_matches('/').to_owned() })
     }
 
+    /// The same, but for the place of the files, as a bucket's address.
+    ///
+    /// # Errors
+    /// An address that is none, or that nothing says how to reach.
+    pub fn with_blobs_at(&self, url: &str, s3: S3Config) -> Result<Self, ConfigError> {
+        let moved = Self { blob_url: url.to_owned(), s3, ..self.clone() };
+        moved.judge_blobs().map(|()| moved)
+    }
+
+    /// The same, but for the files, which are in this folder.
+    #[must_use]
+    pub fn with_blobs_in(&self, folder: PathBuf) -> Self {
+        Self { blob_url: String::new(), data_dir: folder, ..self.clone() }
+    }
+
     /// The place, and who we are there.
     pub(super) fn judge_blobs(&self) -> Result<(), ConfigError> {
         match self.blob_place()? {

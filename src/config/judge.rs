@@ -6,6 +6,9 @@ use std::{collections::BTreeSet, path::Path};
 
 use super::{Algorithm, Config, ConfigError, KeyConfig, Listen, ScannerMode, listen::MAX_SOCKET_PATH};
 
+/// What a `kid` may not begin with (`app/seal.rs`).
+const RESERVED: &str = "lhfile.";
+
 impl Config {
     /// The first rule that does not hold.
     pub(super) fn judge(&self) -> Result<(), ConfigError> {
@@ -49,6 +52,10 @@ impl Config {
         for key in &self.keys {
             if key.kid.is_empty() {
                 return Err(ConfigError::new("keys: a key has an empty kid: give each a name of its own"));
+            }
+            if key.kid.starts_with(RESERVED) {
+                let why = "names of this kind are those of the keys that the service makes itself";
+                return Err(ConfigError::new(format!("keys: kid {} begins with {RESERVED}: {why}", key.kid)));
             }
             if !seen.insert(key.kid.as_str()) {
                 return Err(ConfigError::new(format!("keys: kid {} is there twice: give each its own", key.kid)));

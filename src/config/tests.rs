@@ -157,6 +157,7 @@ fn key_needs_the_source_that_fits_its_algorithm() {
     let config = load(&good).expect("a secret of 32 bytes");
     assert!(!format!("{config:?}").contains("0123456789abcdef"), "secrets are not logged");
     assert!(refusal(&(good.clone() + &good)).contains("twice"));
+    assert!(refusal(&good.replace("\"a\"", "\"lhfile.a\"")).contains("lhfile."), "our own keys are called so");
 }
 
 #[test]

@@ -297,6 +297,8 @@ pub enum Finding {
     Found {
         /// Its name.
         signature: String,
+        /// When the signatures were made, if that is known.
+        made: Option<Time>,
     },
     /// The scanner could not judge it.
     Unscannable {
@@ -338,7 +340,7 @@ pub fn clear(accepted: Accepted, finding: Finding, settings: &Settings) -> Resul
     };
     let trouble = observed.archive.filter(|_| admitted.scan_due);
     let verdict = match finding {
-        Finding::Found { signature } => {
+        Finding::Found { signature, made: _ } => {
             return Err(Refusal::new(Reason::Infected)
                 .because(format!("the file is infected: {signature}"))
                 .with("signature", signature));

@@ -42,6 +42,32 @@ event_kinds! {
     ChatDeleted = "CHAT_DELETED",
     /// Settings were changed.
     SettingsUpdated = "SETTINGS_UPDATED",
+    /// An opaque key was made.
+    KeyCreated = "KEY_CREATED",
+    /// An opaque key was ended.
+    KeyRetired = "KEY_RETIRED",
+}
+
+impl EventKind {
+    /// Something was changed that `read_only` forbids; all others are told in any case.
+    pub const fn is_change(self) -> bool {
+        match self {
+            Self::FileUploaded
+            | Self::FileAttached
+            | Self::FileDetached
+            | Self::FileUpdated
+            | Self::FileDeleted
+            | Self::ChatPut
+            | Self::ChatDeleted
+            | Self::KeyCreated
+            | Self::KeyRetired => true,
+            Self::UploadRefused
+            | Self::UploadAbandoned
+            | Self::BlobQuarantined
+            | Self::BlobCorrupt
+            | Self::SettingsUpdated => false,
+        }
+    }
 }
 
 /// Who did it.
@@ -77,7 +103,7 @@ pub struct Event {
     pub chat: Option<ChatId>,
     /// Why, of a refusal.
     pub reason: Option<Reason>,
-    /// A signature's name, a setting's key, a version: never anything a client chose freely.
+    /// A signature's name, a setting's key, a version, a key's id: never anything a client chose freely.
     pub detail: Option<String>,
 }
 

@@ -118,6 +118,27 @@ pub struct Blob {
     pub verdict: Verdict,
 }
 
+/// That bytes were found infected, as the database remembers it for all nodes: also where no blob had them yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hit {
+    /// Given by the database: what was judged in knowledge of it is told by this from what was judged before.
+    pub number: i64,
+    /// What was found.
+    pub signature: String,
+    /// With what, and when.
+    pub verdict: Verdict,
+    /// When those signatures were made, if that is known.
+    pub made: Option<Time>,
+}
+
+impl Hit {
+    /// These signatures may not call the bytes clean: they found them infected themselves, or are older than those that
+    /// did. Of two sets that do not say when they were made nobody knows which is newer: then a new scan decides.
+    pub fn stands_against(&self, signatures: &str, made: Option<Time>) -> bool {
+        self.verdict.signatures == signatures || made.zip(self.made).is_some_and(|(theirs, ours)| theirs < ours)
+    }
+}
+
 /// A file as rows tell it to one caller: with the attachments that concern that caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileView {

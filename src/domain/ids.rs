@@ -107,37 +107,46 @@ impl FromStr for RequestId {
     }
 }
 
-/// A file's id: 128 random bits, written as 26 characters of lower-case base32.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FileId(pub [u8; 16]);
+macro_rules! own_id {
+    ($(#[doc = $doc:literal])+ $name:ident) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; 16]);
 
-impl fmt::Display for FileId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&BASE32_NOPAD.encode(&self.0).to_ascii_lowercase())
-    }
-}
-
-impl fmt::Debug for FileId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FileId({self})")
-    }
-}
-
-impl FromStr for FileId {
-    type Err = Refusal;
-    /// A text that cannot be an id of ours is `NOT_FOUND`, like an id that was never given.
-    fn from_str(s: &str) -> Result<Self, Refusal> {
-        if s.len() != 26 || s.bytes().any(|b| b.is_ascii_uppercase()) {
-            return Err(Refusal::not_found());
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&BASE32_NOPAD.encode(&self.0).to_ascii_lowercase())
+            }
         }
-        BASE32_NOPAD
-            .decode(s.to_ascii_uppercase().as_bytes())
-            .ok()
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(Self)
-            .ok_or_else(Refusal::not_found)
-    }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { write!(f, concat!(stringify!($name), "({})"), self) }
+        }
+
+        impl FromStr for $name {
+            type Err = Refusal;
+            /// A text that cannot be an id of ours is `NOT_FOUND`, like an id that was never given.
+            fn from_str(s: &str) -> Result<Self, Refusal> {
+                if s.len() != 26 || s.bytes().any(|b| b.is_ascii_uppercase()) {
+                    return Err(Refusal::not_found());
+                }
+                BASE32_NOPAD
+                    .decode(s.to_ascii_uppercase().as_bytes())
+                    .ok()
+                    .and_then(|bytes| bytes.try_into().ok())
+                    .map(Self)
+                    .ok_or_else(Refusal::not_found)
+            }
+        }
+    };
 }
+
+own_id!(
+    /// A file's id: 128 random bits, written as 26 characters of lower-case base32.
+    FileId);
+own_id!(
+    /// An opaque key's id, which is no part of its secret: 128 random bits, written as 26 characters of lower-case base32.
+    KeyId);
 
 macro_rules! hex_value {
     ($(#[doc = $doc:literal])+ $name:ident, $bytes:literal, $field:literal) => {

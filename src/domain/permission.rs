@@ -101,6 +101,11 @@ impl Permissions {
         Permission::ALL.iter().copied().find(|p| self.has(*p) && !other.has(*p))
     }
 
+    /// These but for one.
+    pub const fn without(self, permission: Permission) -> Self {
+        Self(self.0 & !(1 << permission as u32))
+    }
+
     /// As bits, for a sealed link.
     pub const fn bits(self) -> u32 {
         self.0

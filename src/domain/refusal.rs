@@ -85,6 +85,8 @@ reasons! {
     ScannerDown, "SCANNER_DOWN", Unavailable, "the virus scanner is not available: try again later";
     /// Too much at once.
     Busy, "BUSY", Unavailable, "too many uploads at once: try again later";
+    /// As many opaque keys as there may be; metadata `limit`.
+    QuotaKeys, "QUOTA_KEYS", ResourceExhausted, "there are as many keys as there may be: retire some";
     /// Messages in the wrong order, oversized, or a stream without commit.
     BadStream, "BAD_STREAM", InvalidArgument, "the stream of messages is not well-formed";
     /// A checksum does not hold.

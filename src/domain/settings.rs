@@ -164,7 +164,7 @@ settings! {
     antivirus_enabled: bool = true, SettingKind::Bool, "clamav_enabled",
         "Uploads are scanned. While they are, none is stored without a verdict of a scanner proved to work.";
     antivirus_scope: AntivirusScope = AntivirusScope::Everyone, SettingKind::Choice(AntivirusScope::NAMES), "",
-        "Whose uploads are scanned: EVERYONE or VISITORS.";
+        "Whose uploads are scanned: EVERYONE or VISITORS. Bytes that were found infected are refused to everybody.";
     antivirus_unscannable: AntivirusUnscannable = AntivirusUnscannable::Refuse,
         SettingKind::Choice(AntivirusUnscannable::NAMES), "",
         "What happens to a file that the scanner cannot judge (limits exceeded, encrypted): REFUSE or ACCEPT.";

@@ -3,7 +3,7 @@
 //! Not here: hashing, deadlines and who may read (`app/`). Implemented by `adapters/blobs/`. A key names the bytes in
 //! both: an intent row or a blob row holds it before the first byte is written.
 
-use std::{io, ops::Range, pin::Pin, sync::Arc};
+use std::{io, ops::Range, pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -95,10 +95,17 @@ pub trait BlobStore: Send + Sync + 'static {
     /// Removes all that an upload which became no file left under its key: its bytes, and its uploads in parts, those
     /// too whose id was lost.
     async fn discard(&self, key: BlobKey, parts: Option<MultipartId>) -> Result<(), BlobError>;
+    /// Spooled bytes may stay after a [`BlobStore::publish`], whose removal failed: whoever publishes removes them.
+    fn leaves_spooled(&self) -> bool {
+        false
+    }
+    /// How long after nobody waits for it any more a request may still be carried out: bytes and uploads in parts that
+    /// come into being after a [`BlobStore::discard`] has removed what was there. Zero: never.
+    fn lateness(&self) -> Duration;
     /// How many bytes lie there.
     async fn size(&self, key: BlobKey) -> Result<Option<u64>, BlobError>;
     /// Writes, reads and removes a few bytes: the store's own canary. Where each request costs money it reads only,
-    /// and writes now and then.
+    /// and writes now and then. The first one tries all that the service does there, and names what is not allowed.
     async fn probe(&self) -> Result<(), BlobError>;
     /// The id that it shares with its database, once it has one.
     async fn store_id(&self) -> Result<Option<StoreId>, BlobError>;

@@ -3,16 +3,15 @@
 //! Not here: SQL (`adapters/sql/`) and the order of calls (`app/`). A method that must decide inside its transaction
 //! asks the pure functions of `domain/` and answers [`Stop::Refused`] with their refusal.
 
-use std::{io, sync::Arc};
+use std::io;
 
 use async_trait::async_trait;
 
-use super::MultipartId;
+use super::{Admit, Before, Begun, Commit, Committed, Dead, Intent, KeyStore, MultipartId, NewUpload};
 use crate::domain::{
-    Actor, Blob, BlobKey, Caller, Chat, ChatId, ChatStatus, CodeHash, Event, FileId, FileView, OperatorId, Person,
-    Reason, Refusal, RequestId, Settings, Sha256, StoreId, Time, Verdict,
+    Actor, Blob, BlobKey, Caller, Chat, ChatId, ChatStatus, Event, FileView, OperatorId, Person, Reason, Refusal,
+    RequestId, Settings, Sha256, StoreId, Time, Verdict,
     access::Deletion,
-    admission::{Admitted, Cleared, Target},
     listing::{FileQuery, FileRef, Page},
     name::DisplayName,
     settings::SettingValue,
@@ -43,6 +42,9 @@ pub enum StoreError {
         /// Which row.
         id: String,
     },
+    /// `read_only` was set, and a change came after it.
+    #[error("the service is in read-only mode")]
+    ReadOnly,
     /// A statement that the engine refuses: a bug of ours.
     #[error("the database refuses a statement: {0}")]
     Refused(String),
@@ -72,103 +74,8 @@ impl From<Reason> for Stop {
     }
 }
 
-/// An upload under way: its intent row, committed before the first byte.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Intent {
-    /// The row's id.
-    pub id: i64,
-    /// Where its bytes will lie, in the spool and in the store.
-    pub key: BlobKey,
-}
-
-/// What an intent row holds.
-#[derive(Debug, Clone)]
-pub struct NewUpload {
-    /// Where the bytes will lie.
-    pub key: BlobKey,
-    /// Which node writes.
-    pub node: String,
-    /// Whose it is.
-    pub person: Person,
-    /// The client's name for it.
-    pub request_id: Option<RequestId>,
-    /// Where it goes.
-    pub target: Target,
-    /// Now, and until when the node's lease holds.
-    pub now: Time,
-    /// See `now`.
-    pub lease_until: Time,
-}
-
-/// Whether an upload may start, asked with its chat in the transaction that would begin it; asked again where that
-/// transaction met another one.
-pub type Admit = Arc<dyn Fn(Option<&Chat>) -> Result<Admitted, Refusal> + Send + Sync>;
-
-/// How an upload begins.
-#[derive(Debug, Clone)]
-pub enum Begun {
-    /// The intent is written, for what was admitted. An older stream with the same request id is fenced.
-    Started(Intent, Box<Admitted>),
-    /// The same person uploaded with the same request id within 24 h, and it succeeded.
-    Before(Before),
-}
-
-/// An upload that ended with success under a request id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Before {
-    /// To where.
-    pub target: Target,
-    /// The hash of the bytes as sent.
-    pub uploaded_sha256: Sha256,
-    /// What came of it.
-    pub file: FileId,
-}
-
 /// How long a request id is remembered, in seconds.
 pub const REQUEST_ID_SECS: i64 = 86_400;
-
-/// Where the bytes of a commit are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BytesAt {
-    /// Published under the intent's own key.
-    Published,
-    /// In this blob, which must still be ACTIVE.
-    Shared(i64),
-}
-
-/// Everything the committing transaction needs.
-#[derive(Debug, Clone)]
-pub struct Commit {
-    /// Whose rows become the file's.
-    pub intent: Intent,
-    /// The proof, with the values of the rows.
-    pub cleared: Cleared,
-    /// Who uploads.
-    pub caller: Caller,
-    /// The new file's id and code.
-    pub file_id: FileId,
-    /// See `file_id`.
-    pub code_hash: CodeHash,
-    /// Where the bytes are.
-    pub bytes: BytesAt,
-    /// The verdict; stored with a shared blob too unless what is there was made by the same signatures.
-    pub verdict: Verdict,
-    /// The grace of closed chats, in seconds.
-    pub grace_secs: i64,
-    /// Now.
-    pub now: Time,
-}
-
-/// How a commit went.
-#[derive(Debug, Clone)]
-pub enum Committed {
-    /// It is there.
-    Ready(Box<FileView>),
-    /// The blob to be shared is not ACTIVE any more: publish under the own key and commit again.
-    BlobGone,
-    /// The same bytes were found infected since this verdict's scan began, perhaps by newer signatures: judge them anew.
-    HitSince,
-}
 
 /// Uploads, from intent to file.
 #[async_trait]
@@ -197,18 +104,31 @@ pub trait UploadStore: Send + Sync + 'static {
     /// commit went through before, and its bytes are that blob's. Waits for a commit that is under way, and is durable when
     /// it answers: no commit, nor one whose failure was told too soon, makes a file of bytes that are removed next.
     async fn fence_upload(&self, intent: Intent) -> Result<bool, StoreError>;
-    /// Ends an intent without a file; writes the event with it. Ending one that is gone writes nothing.
-    async fn abort_upload(&self, intent: Intent, event: Event, now: Time) -> Result<(), StoreError>;
-    /// Extends the lease of those of these intents that have not ended, fenced ones too.
-    async fn renew_leases(&self, alive: &[Intent], until: Time) -> Result<(), StoreError>;
-    /// Running intents whose lease is over; with `own` also all that this node's earlier life left, leased or not.
-    async fn list_dead_uploads(&self, own: Option<&str>, now: Time, limit: i64) -> Result<Vec<Intent>, StoreError>;
+    /// Ends an intent without a file; writes the event with it. Ending one that is gone, or buried, writes nothing. With
+    /// `stays_secs` its row stays so long, buried: [`UploadStore::list_dead_uploads`] names it once more then. Its
+    /// request id is free at once.
+    async fn abort_upload(&self, intent: Intent, event: Event, now: Time, stays_secs: i64) -> Result<(), StoreError>;
+    /// Ends the row of a buried intent.
+    async fn end_buried(&self, intent: Intent) -> Result<(), StoreError>;
+    /// Has the leases of those of these intents that have not ended, fenced ones too, hold so many seconds from now on.
+    async fn renew_leases(&self, alive: &[Intent], now: Time, secs: i64) -> Result<(), StoreError>;
+    /// Running intents whose lease is over, and buried ones whose time is; with `own` also all running ones that this
+    /// node's earlier life left, leased or not. A database that nodes share judges by its own clock, so that none of
+    /// theirs ends what another does; `now` is what time it is where one node has the database for itself.
+    async fn list_dead_uploads(&self, own: Option<&str>, now: Time, limit: i64) -> Result<Vec<Dead>, StoreError>;
     /// Forgets ended request ids older than [`REQUEST_ID_SECS`]; at most 1,000 a call. Answers how many.
     async fn trim_request_ids(&self, now: Time) -> Result<u64, StoreError>;
     /// The best known blob with these bytes: ACTIVE and CLEAN before others, then the newest verdict.
     async fn find_blob(&self, sha256: Sha256, size: u64) -> Result<Option<Blob>, StoreError>;
-    /// Puts every ACTIVE blob with these bytes into quarantine, with an event each. Answers how many.
-    async fn quarantine(&self, sha256: Sha256, verdict: Verdict, signature: &str) -> Result<u64, StoreError>;
+    /// Remembers the hit: an upload of the same bytes that was judged without knowing of it is not committed. Puts every
+    /// ACTIVE blob with these bytes into quarantine, with an event each. Answers how many.
+    async fn quarantine(
+        &self,
+        sha256: Sha256,
+        verdict: Verdict,
+        signature: &str,
+        made: Option<Time>,
+    ) -> Result<u64, StoreError>;
     /// Writes an event that has no other transaction.
     async fn record(&self, event: Event, now: Time) -> Result<(), StoreError>;
 }
@@ -385,11 +305,13 @@ pub trait PairingStore: Send + Sync + 'static {
     async fn claim_store_id(&self, id: StoreId, place: &str) -> Result<StoreClaim, StoreError>;
     /// Notes that the store of bytes has the id.
     async fn confirm_store_id(&self) -> Result<(), StoreError>;
+    /// Keys that rows of blobs name, a few of the newest: where none of them is there, the bytes are elsewhere.
+    async fn list_newest_keys(&self) -> Result<Vec<BlobKey>, StoreError>;
 }
 
 /// Everything the database does.
 #[async_trait]
-pub trait Store: UploadStore + FileStore + ChatStore + SettingsStore + PairingStore {
+pub trait Store: UploadStore + FileStore + ChatStore + SettingsStore + PairingStore + KeyStore {
     /// A cheap round trip that also writes nothing.
     async fn ping(&self) -> Result<(), StoreError>;
 }

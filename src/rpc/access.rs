@@ -1,7 +1,8 @@
 //! The gate before every RPC: a credential becomes a `Caller`, and the method's own declaration says who passes.
 //!
-//! Not here: tokens (`credential.rs`), certificates (`certified.rs`), acting for somebody (`act_as.rs`), the declarations
-//! (`methods.rs`) and what exactly a caller may do (`domain/access.rs`). A tower layer, because tonic's interceptors do not see the method.
+//! Not here: tokens (`credential.rs`), opaque keys (`app/keys/ring.rs`), certificates (`certified.rs`), acting for
+//! somebody (`act_as.rs`), the declarations (`methods.rs`) and what exactly a caller may do (`domain/access.rs`). A tower
+//! layer, because tonic's interceptors do not see the method.
 
 use std::{
     collections::HashMap,
@@ -26,7 +27,8 @@ use super::{
     status::refused,
 };
 use crate::{
-    domain::{Caller, CallerKind, Permission, Refusal},
+    app::{KEY_PREFIX, KeyRing},
+    domain::{Caller, CallerKind, Permission, Refusal, Time},
     ports::Clock,
 };
 
@@ -48,6 +50,15 @@ pub fn caller(extensions: &Extensions) -> Result<&Caller, Status> {
         Some(Identity::Known(caller)) => Ok(caller),
         Some(Identity::Anonymous) | None => Err(refused(&bad_credential())),
     }
+}
+
+/// When the credential of a request that passed the gate ends; in its extensions. `None`: nobody knows, of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CredentialEnd(pub Option<Time>);
+
+/// When the credential ends that a request was let in by.
+pub fn credential_end(extensions: &Extensions) -> Option<Time> {
+    extensions.get::<CredentialEnd>().and_then(|CredentialEnd(end)| *end)
 }
 
 /// A permission in an access option that is not in the table of permissions. The server does not start then.
@@ -86,6 +97,8 @@ struct Gate {
 pub struct Credentials {
     /// The keys of tokens; the newest count.
     pub keys: watch::Receiver<Arc<KeySet>>,
+    /// The opaque keys.
+    pub opaque: Arc<KeyRing>,
     /// The services that a client's certificate stands for.
     pub certified: CertifiedCallers,
     /// What tells whether a token has ended.
@@ -96,8 +109,8 @@ pub struct Credentials {
 enum Passage {
     /// As it is: a public method, or a path that no service has.
     Unseen,
-    /// Seen.
-    As(Box<Identity>),
+    /// Seen, by a credential that ends then.
+    As(Box<Identity>, CredentialEnd),
 }
 
 impl AccessLayer {
@@ -146,14 +159,15 @@ impl Gate {
         }
         let certified = self.certified(request);
         if door.link && certified.is_none() && !headers.contains_key(AUTHORIZATION) && !act_as::is_asked(headers) {
-            return Ok(Passage::As(Box::new(Identity::Anonymous)));
+            return Ok(Passage::As(Box::new(Identity::Anonymous), CredentialEnd(None)));
         }
-        let caller = certified.map_or_else(|| self.bearer(headers), Ok)?;
+        let known = |caller| Ok((caller, None));
+        let (caller, end) = certified.map_or_else(|| self.bearer(headers), known)?;
         let caller = act_as::judge(caller, headers)?;
         if !(door.any_caller || door.visitors && caller.kind() == CallerKind::Visitor) {
             caller.need(&door.any_of)?;
         }
-        Ok(Passage::As(Box::new(Identity::Known(caller))))
+        Ok(Passage::As(Box::new(Identity::Known(caller)), CredentialEnd(end)))
     }
 
     /// The service that the connection's certificate stands for, if the call brings no token. One that brings a token, be
@@ -163,11 +177,17 @@ impl Gate {
         if request.headers().contains_key(AUTHORIZATION) { None } else { self.believed.certified.find(names) }
     }
 
-    /// Whose the token is.
-    fn bearer(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
-        let Credentials { keys, clock, .. } = &self.believed;
-        let keys = keys.borrow().clone();
-        keys.caller(bearer(headers).ok_or_else(bad_credential)?, clock.now())
+    /// Whose the token or the key is, and until when.
+    fn bearer(&self, headers: &HeaderMap) -> Result<(Caller, Option<Time>), Refusal> {
+        let Credentials { keys, opaque, clock, .. } = &self.believed;
+        let (token, now) = (bearer(headers).ok_or_else(bad_credential)?, clock.now());
+        let (caller, end) = if token.starts_with(KEY_PREFIX) {
+            opaque.caller(token, now)?
+        } else {
+            let keys = keys.borrow().clone();
+            keys.caller(token, now)?
+        };
+        Ok((caller, Some(end)))
     }
 }
 
@@ -210,10 +230,12 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         // What a client cannot set it cannot forge; and what is there could only be a mistake of ours.
         request.extensions_mut().remove::<Identity>();
+        request.extensions_mut().remove::<CredentialEnd>();
         match self.gate.judge(&request) {
             Ok(Passage::Unseen) => Box::pin(self.inner.call(request)),
-            Ok(Passage::As(identity)) => {
+            Ok(Passage::As(identity, end)) => {
                 request.extensions_mut().insert(*identity);
+                request.extensions_mut().insert(end);
                 Box::pin(self.inner.call(request))
             }
             Err(refusal) => {

@@ -1,17 +1,19 @@
 //! A service names the person it calls for, in one of two headers; the call is then that person's, within the
 //! service's own rights.
 //!
-//! Not here: the service's own credential (`credential.rs`). `lhfile-act-as-bin` carries the message `ActAs`;
-//! `lhfile-act-as` is for shells: `operator:17; chat=42,43; lhfile=use_operator; vid=V`.
-
-use std::collections::BTreeSet;
+//! Not here: the service's own credential (`credential.rs`), and what may be lent (`domain/lending.rs`).
+//! `lhfile-act-as-bin` carries the message `ActAs`; `lhfile-act-as` is for shells:
+//! `operator:17; chat=42,43; lhfile=use_operator; vid=V`.
 
 use data_encoding::BASE64_NOPAD;
 use http::HeaderMap;
 use prost::Message as _;
 
 use super::pb;
-use crate::domain::{Caller, CallerKind, Ceiling, ChatSet, Permission, Permissions, Person, Reason, Refusal};
+use crate::domain::{
+    Caller, Refusal,
+    lending::{self, Asked, Fields},
+};
 
 /// The header with the protobuf message.
 pub const BINARY: &str = "lhfile-act-as-bin";
@@ -32,10 +34,8 @@ pub fn judge(caller: Caller, headers: &HeaderMap) -> Result<Caller, Refusal> {
     if !is_asked(headers) {
         return Ok(caller);
     }
-    caller.need(&[Permission::ActAs])?;
-    let Person::Service(service) = &caller.person else {
-        return Err(Refusal::new(Reason::MissingPermission).because("only a service may act for somebody"));
-    };
+    // Who may not act for others is not told whether it asked well.
+    lending::lender(&caller)?;
     let values: Vec<_> = headers.get_all(BINARY).iter().chain(headers.get_all(TEXT)).collect();
     let [value] = values.as_slice() else { return Err(malformed("it may be given once, in one of its two forms")) };
     let asked = if headers.contains_key(BINARY) {
@@ -43,84 +43,20 @@ pub fn judge(caller: Caller, headers: &HeaderMap) -> Result<Caller, Refusal> {
     } else {
         from_text(value.to_str().map_err(|_| malformed("it must be ASCII"))?)?
     };
-    let Asked { subject, chats, permissions, vid } = asked;
-    let kind = subject.kind();
-    if kind == CallerKind::Service {
-        return Err(malformed("the subject must be visitor:ID or operator:ID"));
-    }
-    if kind != CallerKind::Visitor && vid.is_some() {
-        return Err(malformed("vid is for visitors"));
-    }
-    let permissions = match permissions {
-        Names::These(names) if kind == CallerKind::Visitor && names.is_empty() => Permissions::NONE,
-        Names::All | Names::These(_) if kind == CallerKind::Visitor => {
-            return Err(malformed("a visitor holds no permissions: leave lhfile out"));
-        }
-        Names::All => caller.permissions,
-        Names::These(names) => named_permissions(&names)?,
-    };
-    if let Some(beyond) = permissions.first_beyond(caller.permissions) {
-        return Err(Refusal::new(Reason::MissingPermission)
-            .because(format!("the service cannot lend the permission {}, which it does not hold", beyond.name()))
-            .with("any_of", beyond.name()));
-    }
-    let chats = match chats {
-        Names::All if kind == CallerKind::Visitor => return Err(malformed("a visitor's chats must be named")),
-        Names::All => caller.chats.clone(),
-        Names::These(ids) => named_chats(&ids)?,
-    };
-    if let Some(beyond) = chats.first_beyond(&caller.chats) {
-        return Err(Refusal::new(Reason::MissingPermission)
-            .because("the service cannot lend access to a chat that its own credential does not name")
-            .with("chat_id", beyond));
-    }
-    let vid = vid
-        .map(|v| v.parse())
-        .transpose()
-        .map_err(|_: Refusal| malformed("vid must be 1 to 64 of A-Z a-z 0-9 . _ ~ -"))?;
-    let ceiling = Some(Ceiling { service: service.clone(), chats: caller.chats.clone() });
-    Ok(Caller { person: subject, permissions, chats, vid, ceiling })
+    lending::lend(&caller, asked)
 }
 
-/// What a header asks for, not yet judged.
-struct Asked {
-    subject: Person,
-    chats: Names,
-    permissions: Names,
-    vid: Option<String>,
+/// What a message asks for, given in a field or header of this name.
+///
+/// # Errors
+/// `BAD_ARGUMENT`.
+pub fn asked(field: &'static str, message: pb::ActAs) -> Result<Asked, Refusal> {
+    let pb::ActAs { subject, chats, permissions, vid } = message;
+    Asked::new(Fields::one(field), &subject, chats, permissions, vid)
 }
 
-/// `*`, or names. None at all is `These` of nothing.
-enum Names {
-    All,
-    These(Vec<String>),
-}
-
-impl Names {
-    fn from_list(list: Vec<String>) -> Result<Self, Refusal> {
-        match list.as_slice() {
-            [star] if star == "*" => Ok(Names::All),
-            names if names.iter().any(|n| n == "*") => Err(malformed("* stands alone")),
-            _ => Ok(Names::These(list)),
-        }
-    }
-}
-
-fn malformed(why: &'static str) -> Refusal {
-    Refusal::argument(TEXT, format!("{TEXT}: {why}"))
-}
-
-fn subject(text: &str) -> Result<Person, Refusal> {
-    text.parse().map_err(|_: Refusal| malformed("the subject must be visitor:ID or operator:ID"))
-}
-
-fn named_permissions(names: &[String]) -> Result<Permissions, Refusal> {
-    names.iter().map(|n| Permission::find(n).ok_or_else(|| malformed("there is no permission of that name"))).collect()
-}
-
-fn named_chats(ids: &[String]) -> Result<ChatSet, Refusal> {
-    let ids: Result<BTreeSet<_>, Refusal> = ids.iter().map(|id| id.parse()).collect();
-    ids.map(ChatSet::Only).map_err(|_| malformed("a chat id is 1 to 64 of A-Z a-z 0-9 . _ ~ -"))
+fn malformed(why: &str) -> Refusal {
+    lending::malformed(TEXT, why)
 }
 
 fn from_message(value: &[u8]) -> Result<Asked, Refusal> {
@@ -129,18 +65,12 @@ fn from_message(value: &[u8]) -> Result<Asked, Refusal> {
     let bytes = BASE64_NOPAD.decode(unpadded).map_err(|_| malformed("it must be base64"))?;
     let message =
         pb::ActAs::decode(bytes.as_slice()).map_err(|_| malformed("it must be the message lhfile.v1.ActAs"))?;
-    let pb::ActAs { subject: text, chats, permissions, vid } = message;
-    Ok(Asked {
-        subject: subject(&text)?,
-        chats: Names::from_list(chats)?,
-        permissions: Names::from_list(permissions)?,
-        vid,
-    })
+    asked(TEXT, message)
 }
 
 fn from_text(text: &str) -> Result<Asked, Refusal> {
     let mut parts = text.split(';').map(|part| part.trim_matches([' ', '\t']));
-    let subject = subject(parts.next().unwrap_or_default())?;
+    let subject = parts.next().unwrap_or_default();
     let (mut chats, mut permissions, mut vid) = (None, None, None);
     for part in parts {
         let (key, value) = part.split_once('=').ok_or_else(|| malformed("after the subject come key=value"))?;
@@ -154,10 +84,8 @@ fn from_text(text: &str) -> Result<Asked, Refusal> {
             return Err(malformed("each key may be given once"));
         }
     }
-    let list = |value: Option<String>| {
-        Names::from_list(value.map_or_else(Vec::new, |v| v.split(',').map(str::to_owned).collect()))
-    };
-    Ok(Asked { subject, chats: list(chats)?, permissions: list(permissions)?, vid })
+    let list = |value: Option<String>| value.map_or_else(Vec::new, |v| v.split(',').map(str::to_owned).collect());
+    Asked::new(Fields::one(TEXT), subject, list(chats), list(permissions), vid)
 }
 
 #[cfg(test)]
@@ -166,6 +94,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::domain::{Ceiling, ChatSet, Permissions, Reason};
 
     fn caller(person: &str, permissions: &[&str], chats: &[&str]) -> Caller {
         Caller {

@@ -1,7 +1,7 @@
 //! Domain values and wire messages, both ways. Structs are taken apart without `..`, so that a new field fails here.
 //!
-//! Not here: decisions (`domain/`). This file reads single fields; [`files`], [`chats`], [`settings`], [`scanner`]
-//! build and read whole messages.
+//! Not here: decisions (`domain/`). This file reads single fields; [`files`], [`chats`], [`settings`], [`scanner`],
+//! [`access`] build and read whole messages.
 
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::domain::{
 
 use super::pb;
 
+pub mod access;
 pub mod chats;
 mod disposition;
 pub mod files;

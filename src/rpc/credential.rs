@@ -13,7 +13,9 @@ use crate::domain::{
 };
 
 mod believed;
+mod own;
 use believed::{Believed, Mark};
+use own::{Acting, OwnKey};
 
 /// The audience every token must name.
 pub const AUDIENCE: &str = "lhfile";
@@ -75,6 +77,8 @@ pub enum BadKeys {
 /// The keys whose tokens are believed.
 pub struct KeySet {
     keys: Vec<(Option<String>, Validation, DecodingKey)>,
+    /// Of the tokens that we make, the newest first.
+    own: Vec<OwnKey>,
     max_ttl_secs: i64,
     believed: Believed,
 }
@@ -110,42 +114,56 @@ impl KeySet {
             return Err(BadKeys::None);
         }
         let max_ttl_secs = i64::try_from(max_ttl.as_secs()).unwrap_or(i64::MAX);
-        Ok(Self { keys, max_ttl_secs, believed: Believed::default() })
+        Ok(Self { keys, own: Vec::new(), max_ttl_secs, believed: Believed::default() })
     }
 
-    /// Who the token says the caller is. Whatever is wrong with it: the one `BAD_CREDENTIAL`.
-    pub fn caller(&self, token: &str, now: Time) -> Result<Caller, Refusal> {
+    /// Takes the secrets of this server, or of all nodes, as the keys of tokens without a `kid`: each of them counts.
+    ///
+    /// # Errors
+    /// See [`BadKeys`].
+    pub fn of_secrets(secrets: &[Vec<u8>], max_ttl: Duration) -> Result<Self, BadKeys> {
+        let key = |key: &Vec<u8>| KeyConfig { kid: None, algorithm: KeyAlgorithm::HS256, key: key.clone() };
+        let mut sets = secrets.iter().map(|secret| Self::new(vec![key(secret)], max_ttl));
+        let mut all = sets.next().ok_or(BadKeys::None)??;
+        for set in sets {
+            all.keys.extend(set?.keys);
+        }
+        Ok(all)
+    }
+
+    /// Who the token says the caller is, and until when. Whatever is wrong with it: the one `BAD_CREDENTIAL`.
+    pub fn caller(&self, token: &str, now: Time) -> Result<(Caller, Time), Refusal> {
         self.read(token, now).ok_or_else(bad_credential)
     }
 
-    fn read(&self, token: &str, now: Time) -> Option<Caller> {
+    fn read(&self, token: &str, now: Time) -> Option<(Caller, Time)> {
         let mark = Mark::of(token);
         if let Some((lifetime, caller)) = mark.and_then(|mark| self.believed.find(mark)) {
-            return lifetime.holds(now.secs(), self.max_ttl_secs).then_some(caller);
+            return lifetime.holds(now.secs(), self.max_ttl_secs).then_some((caller, lifetime.end()));
         }
         let header = jsonwebtoken::decode_header(token).ok()?;
         // Header fields that must be understood: we understand none.
         if header.crit.is_some() {
             return None;
         }
-        let (_, validation, key) = self.key(header.kid.as_deref())?;
-        let claims = jsonwebtoken::decode::<Received>(token, key, validation).ok()?.claims;
+        let mut keys = self.keys(header.kid.as_deref());
+        let claims = keys.find_map(|(v, key)| jsonwebtoken::decode::<Received>(token, key, v).ok())?.claims;
         let lifetime = Lifetime { exp: claims.exp, nbf: claims.nbf };
         lifetime.holds(now.secs(), self.max_ttl_secs).then_some(())?;
         let caller = claims.into_caller()?;
         if let Some(mark) = mark {
             self.believed.remember(mark, lifetime, &caller);
         }
-        Some(caller)
+        Some((caller, lifetime.end()))
     }
 
-    /// The key of a `kid`. A token without one finds the key without one, or the only key there is.
-    fn key(&self, kid: Option<&str>) -> Option<&(Option<String>, Validation, DecodingKey)> {
-        let only = match (kid, self.keys.as_slice()) {
-            (None, [only]) => Some(only),
-            _ => None,
-        };
-        self.keys.iter().find(|(own, ..)| own.as_deref() == kid).or(only)
+    /// The keys of a `kid`: one, or none. A token without one finds those without one, or the only key there is; our own
+    /// always have one.
+    fn keys(&self, kid: Option<&str>) -> impl Iterator<Item = (&Validation, &DecodingKey)> {
+        let only = matches!((kid, self.keys.as_slice()), (None, [_]));
+        let configured = self.keys.iter().filter(move |(own, ..)| only || own.as_deref() == kid);
+        let own = self.own.iter().filter(move |own| kid == Some(own.kid.as_str()));
+        configured.map(|(_, validation, key)| (validation, key)).chain(own.map(|own| (&own.validation, &own.decoding)))
     }
 }
 
@@ -182,6 +200,8 @@ struct Received {
     chats: Vec<String>,
     #[serde(default)]
     vid: Option<String>,
+    #[serde(default)]
+    acting: Option<Acting>,
 }
 
 /// From when to when a token counts, in unix seconds. Floats, because NumericDate may be one; a second is exact in them
@@ -193,6 +213,11 @@ struct Lifetime {
 }
 
 impl Lifetime {
+    /// Without the leeway.
+    fn end(self) -> Time {
+        Time::from_secs(self.exp as i64)
+    }
+
     fn holds(self, now: i64, max_ttl: i64) -> bool {
         let (now, leeway) = (now as f64, LEEWAY_SECS as f64);
         now < self.exp + leeway
@@ -203,7 +228,7 @@ impl Lifetime {
 
 impl Received {
     fn into_caller(self) -> Option<Caller> {
-        let Self { sub, exp: _, nbf: _, lhfile, chats, vid } = self;
+        let Self { sub, exp: _, nbf: _, lhfile, chats, vid, acting } = self;
         let person: Person = sub.parse().ok()?;
         let chats = ChatSet::from_ids(chats.iter().map(String::as_str)).ok()?;
         let vid = match (person.kind(), vid) {
@@ -219,7 +244,13 @@ impl Received {
             CallerKind::Visitor => Permissions::NONE,
             CallerKind::Operator | CallerKind::Service => Permissions::from_names(lhfile.iter().map(String::as_str)),
         };
-        Some(Caller { person, permissions, chats, vid, ceiling: None })
+        // The service that acts for a person; nobody acts for a service.
+        let ceiling = match (person.kind(), acting) {
+            (_, None) => None,
+            (CallerKind::Service, Some(_)) => return None,
+            (CallerKind::Visitor | CallerKind::Operator, Some(acting)) => Some(acting.into_ceiling()?),
+        };
+        Some(Caller { person, permissions, chats, vid, ceiling })
     }
 }
 

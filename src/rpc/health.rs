@@ -81,8 +81,8 @@ mod tests {
 
     #[test]
     fn all_names_serve_when_all_is_well_and_none_before_the_first_look() {
-        let ours =
-            ["ChatService", "ConfigService", "FileService", "MaintenanceService"].map(|s| format!("lhfile.v1.{s}"));
+        let ours = ["AccessService", "ChatService", "ConfigService", "FileService", "MaintenanceService"]
+            .map(|s| format!("lhfile.v1.{s}"));
         let mut all = ["", "uploads", "scanner", "database", "blobs"].map(str::to_owned).to_vec();
         all.extend(ours);
         assert_eq!(serving(WELL), all);

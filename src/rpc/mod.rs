@@ -3,6 +3,7 @@
 //! Not here: any decision (`domain/`) and any use case (`app/`). Go next to [`methods`]: who may call what.
 
 pub mod access;
+mod access_service;
 pub mod act_as;
 pub mod certified;
 mod chat_service;
@@ -15,6 +16,7 @@ mod file_service;
 pub mod health;
 mod maintenance_service;
 pub mod methods;
+pub mod minting;
 pub mod request_id;
 pub mod routes;
 pub mod status;

@@ -10,23 +10,26 @@ use tonic_reflection::server::{Builder, Error};
 
 use super::{
     DESCRIPTOR_SET,
+    access_service::Access,
     chat_service::Chats,
     config_service::Config,
     file_service::Files,
     maintenance_service::Maintenance,
+    minting::Minting,
     pb::{
-        chat_service_server::ChatServiceServer, config_service_server::ConfigServiceServer,
-        file_service_server::FileServiceServer, maintenance_service_server::MaintenanceServiceServer,
+        access_service_server::AccessServiceServer, chat_service_server::ChatServiceServer,
+        config_service_server::ConfigServiceServer, file_service_server::FileServiceServer,
+        maintenance_service_server::MaintenanceServiceServer,
     },
     upload_stream::{MAX_MESSAGE_BYTES, TakeBody},
 };
 use crate::app::App;
 
-/// The services of this application. `reporter` is what [`super::health::follow`] tells.
+/// The services of this application. `reporter` is what [`super::health::follow`] tells; `minting` makes tokens.
 ///
 /// # Errors
 /// The descriptor sets do not fit together: a fault of the build.
-pub fn routes(app: &Arc<App>, reporter: HealthReporter) -> Result<Routes, Error> {
+pub fn routes(app: &Arc<App>, reporter: HealthReporter, minting: Minting) -> Result<Routes, Error> {
     let mut routes = with_reflection()?;
     let health = tonic_health::server::HealthService::from_health_reporter(reporter);
     let files = FileServiceServer::new(Files::new(Arc::clone(app))).max_decoding_message_size(MAX_MESSAGE_BYTES);
@@ -34,6 +37,10 @@ pub fn routes(app: &Arc<App>, reporter: HealthReporter) -> Result<Routes, Error>
         .add_service(tonic_health::pb::health_server::HealthServer::new(health).max_decoding_message_size(4 << 10))
         .add_service(TakeBody(files))
         .add_service(ChatServiceServer::new(Chats::new(Arc::clone(app))).max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(
+            AccessServiceServer::new(Access::new(Arc::clone(app), minting))
+                .max_decoding_message_size(MAX_MESSAGE_BYTES),
+        )
         .add_service(
             ConfigServiceServer::new(Config::new(Arc::clone(app))).max_decoding_message_size(MAX_MESSAGE_BYTES),
         )

@@ -29,6 +29,7 @@ pub fn status(error: impl Into<Error>) -> Status {
             StoreError::Unavailable(_) | StoreError::Conflict(_) => down(Reason::DatabaseDown, &cause),
             StoreError::NoSpace(_) => down(Reason::NoSpace, &cause),
             StoreError::Corrupt { .. } => damaged(&cause),
+            StoreError::ReadOnly => refused(&Reason::ReadOnly.into()),
             StoreError::Refused(_) | StoreError::Duplicate(_) => bug(&cause),
         },
         Error::Blob(cause) => match &cause {

@@ -9,13 +9,17 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    adapters::blobs::{DiskBlobs, S3Blobs, S3Place},
-    config::{BlobPlace, Config},
-    domain::StoreId,
-    ports::{BlobStore, Ids, PairingStore, Spool, StoreClaim},
+    adapters::{
+        blobs::{DiskBlobs, Outside, S3Blobs, S3Place},
+        sql::{PostgresStore, SqliteStore},
+    },
+    app::moving::filling_id,
+    config::{BlobPlace, Config, DatabasePlace},
+    domain::{BlobKey, StoreId},
+    ports::{BlobError, BlobStore, INCOMPLETE_COPY, Ids, PairingStore, Spool, StoreClaim},
 };
 
-use super::ServeError;
+use super::{ServeError, database};
 
 /// How long another node may take to give its store the id that it has claimed, and how often it is looked for.
 const BEGUN_WITHIN: Duration = Duration::from_secs(30);
@@ -58,7 +62,7 @@ pub fn place(config: &Config) -> Result<Option<S3Place>, ServeError> {
 #[derive(Debug, PartialEq, Eq)]
 enum Pair {
     /// They have the same id.
-    Fits,
+    Fits(StoreId),
     /// Neither has one: the first start, or the first of a version that gives them.
     New,
     /// The database has claimed one for this very store, which never got it: a start was killed in between.
@@ -66,7 +70,7 @@ enum Pair {
     /// Another node has claimed one for its store, which may be this one by another address, and is about to give it.
     Begun,
     /// Both have it, and the database has not noted that yet.
-    Unconfirmed,
+    Unconfirmed(StoreId),
     /// They are not each other's.
     Strangers(String),
 }
@@ -74,15 +78,23 @@ enum Pair {
 fn judge(claim: Option<StoreClaim>, found: Option<StoreId>, own_place: &str) -> Pair {
     match (claim, found) {
         (None, None) => Pair::New,
+        (Some(StoreClaim { place, .. }), _) if place.starts_with(INCOMPLETE_COPY) => Pair::Strangers(format!(
+            "the database is {place}: finish `lhfile migrate database` with the configuration of that one, or set \
+             database_url to it"
+        )),
         (Some(StoreClaim { id, place, confirmed: false }), None) if place == own_place => Pair::Unfinished(id),
         (Some(StoreClaim { confirmed: false, .. }), None) => Pair::Begun,
         (Some(StoreClaim { id, confirmed, place: _ }), Some(found)) if id == found => {
             if confirmed {
-                Pair::Fits
+                Pair::Fits(id)
             } else {
-                Pair::Unconfirmed
+                Pair::Unconfirmed(id)
             }
         }
+        (Some(StoreClaim { id, place, .. }), Some(found)) if found == filling_id(id) => Pair::Strangers(format!(
+            "the files were moved to {place}, and the move was killed before its last step: run `lhfile migrate blobs` \
+             with the old configuration once more"
+        )),
         (Some(StoreClaim { id, place, .. }), None) => Pair::Strangers(format!(
             "the database belongs to the store of bytes {id}, first used at {place}, and this one, {own_place}, has no \
              id: another bucket, prefix or folder, or one that was emptied. Set blob_url (or data_dir) to the store with \
@@ -116,8 +128,65 @@ async fn look(
     }
 }
 
-fn unreadable(error: crate::ports::BlobError) -> ServeError {
-    ServeError::Blobs(format!("its id cannot be asked for: {error}"))
+/// What to say of a database that is to be paired with a store which holds none of the bytes that it names: it had
+/// another one before it had an id, or this one was emptied.
+async fn find_lost(
+    keys: &[BlobKey],
+    own_place: &str,
+    held: impl AsyncFn(BlobKey) -> Result<bool, BlobError>,
+) -> Result<Option<String>, BlobError> {
+    for key in keys {
+        if held(*key).await? {
+            return Ok(None);
+        }
+    }
+    Ok(keys.first().map(|key| {
+        format!(
+            "the database names bytes that are not in this store, {own_place}, such as {key}: another bucket, prefix or \
+             folder, or one that was emptied. Set blob_url (or data_dir) to where they are, or bring them back from the \
+             backup that goes with this database"
+        )
+    }))
+}
+
+/// What a start would refuse these two for, as far as it can be seen without changing either; `None` if nothing.
+///
+/// # Errors
+/// One of them cannot be asked.
+pub async fn find_strangers(config: &Config) -> Result<Option<String>, ServeError> {
+    let (claim, keys) = match config.database_url.place() {
+        DatabasePlace::Postgres(url) => PostgresStore::look_pairing(url).await?,
+        DatabasePlace::DataFolder => {
+            let file = database::file(config);
+            if !file.exists() {
+                return Ok(None);
+            }
+            let looked = tokio::task::spawn_blocking(move || SqliteStore::look_pairing(&file)).await;
+            looked.map_err(|e| ServeError::Start(e.to_string()))??
+        }
+    };
+    let outside = outside(config)?;
+    let found = outside.store_id().await.map_err(unreadable)?;
+    let own_place = told_place(config)?;
+    match judge(claim, found, &own_place) {
+        Pair::Strangers(why) => Ok(Some(why)),
+        Pair::New | Pair::Unfinished(_) => {
+            find_lost(&keys, &own_place, async |key| outside.holds(key).await).await.map_err(unreadable)
+        }
+        Pair::Fits(_) | Pair::Begun | Pair::Unconfirmed(_) => Ok(None),
+    }
+}
+
+/// The store of the configuration, for a look.
+///
+/// # Errors
+/// A secret that cannot be read.
+pub fn outside(config: &Config) -> Result<Outside, ServeError> {
+    Ok(place(config)?.map_or_else(|| Outside::Disk(config.data_dir.clone()), Outside::S3))
+}
+
+fn unreadable(error: BlobError) -> ServeError {
+    ServeError::Blobs(format!("it cannot be asked what it holds: {error}"))
 }
 
 /// Where this node keeps its files, so that no other node's place is called the same. A folder is its machine's.
@@ -134,14 +203,21 @@ pub(super) fn told_place(config: &Config) -> Result<String, ServeError> {
     })
 }
 
-/// Lets only each other's pass, and makes a pair of two that are new.
+/// Lets only each other's pass, and makes a pair of two that are new; answers the id that both have.
 pub(super) async fn pair(
     store: &dyn PairingStore,
     blobs: &dyn BlobStore,
     own_place: &str,
     ids: &dyn Ids,
-) -> Result<(), ServeError> {
+) -> Result<StoreId, ServeError> {
     let (mut claim, mut found) = look(store, blobs).await?;
+    if matches!(judge(claim.clone(), found, own_place), Pair::New | Pair::Unfinished(_)) {
+        let keys = store.list_newest_keys().await?;
+        let held = async |key| blobs.size(key).await.map(|size| size.is_some());
+        if let Some(why) = find_lost(&keys, own_place, held).await.map_err(unreadable)? {
+            return Err(ServeError::Pair(why));
+        }
+    }
     if judge(claim.clone(), found, own_place) == Pair::New {
         // Of many nodes that start at once, one claim counts.
         store.claim_store_id(StoreId(ids.random()), own_place).await?;
@@ -154,14 +230,18 @@ pub(super) async fn pair(
     }
     let strange = |why: String| Err(ServeError::Pair(why));
     match judge(claim.clone(), found, own_place) {
-        Pair::Fits => Ok(()),
+        Pair::Fits(id) => Ok(id),
         Pair::Unfinished(id) => {
             crate::fault_point!("S1-claimed");
             blobs.put_store_id(id).await.map_err(unreadable)?;
             crate::fault_point!("S1-put");
-            Ok(store.confirm_store_id().await?)
+            store.confirm_store_id().await?;
+            Ok(id)
         }
-        Pair::Unconfirmed => Ok(store.confirm_store_id().await?),
+        Pair::Unconfirmed(id) => {
+            store.confirm_store_id().await?;
+            Ok(id)
+        }
         Pair::Begun => strange(format!(
             "a node has begun to pair the database with the store of bytes at {}, and has not ended: start that node \
              first, or give this one, {own_place}, the same blob_url (or data_dir) and s3.endpoint",
@@ -187,9 +267,9 @@ mod tests {
     fn only_each_others_pass_and_a_killed_start_is_finished() {
         let judge = |claim, found| judge(claim, found, "s3://ours");
         assert_eq!(judge(None, None), Pair::New);
-        assert_eq!(judge(claimed(A, true), Some(A)), Pair::Fits);
+        assert_eq!(judge(claimed(A, true), Some(A)), Pair::Fits(A));
         assert_eq!(judge(claimed(A, false), None), Pair::Unfinished(A));
-        assert_eq!(judge(claimed(A, false), Some(A)), Pair::Unconfirmed);
+        assert_eq!(judge(claimed(A, false), Some(A)), Pair::Unconfirmed(A));
         for (claim, found) in
             [(claimed(A, true), None), (claimed(A, true), Some(B)), (claimed(A, false), Some(B)), (None, Some(A))]
         {
@@ -203,9 +283,14 @@ mod tests {
         assert_eq!(judge(claimed(A, false), None, "s3://other"), Pair::Begun);
         assert_eq!(
             judge(claimed(A, false), Some(A), "s3://other"),
-            Pair::Unconfirmed,
+            Pair::Unconfirmed(A),
             "the same store by another name"
         );
+        let copy = StoreClaim { id: B, place: format!("{INCOMPLETE_COPY} of x"), confirmed: true };
+        for found in [None, Some(A), Some(B)] {
+            let Pair::Strangers(why) = judge(Some(copy.clone()), found, "s3://ours") else { panic!("{found:?}") };
+            assert!(why.contains("migrate database"), "{why}");
+        }
         let Pair::Strangers(why) = judge(claimed(A, true), None, "s3://other") else { panic!("they are strangers") };
         assert!(why.contains("s3://ours") && why.contains("s3://other"), "{why}");
     }

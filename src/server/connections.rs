@@ -25,7 +25,7 @@ use super::{
     handshakes::{Handshakes, Secured},
     listener::{Accepted, Listener, Wire},
 };
-use crate::{rpc::certified::CertificateNames, telemetry::names};
+use crate::{ports::Ids, rpc::certified::CertificateNames, telemetry::names};
 
 /// How long a new connection may take for what every client says first.
 const PREFACE_WITHIN: Duration = Duration::from_secs(30);
@@ -42,8 +42,12 @@ pub struct Incoming {
     pub handshakes: Option<Handshakes>,
     /// Most at once, those in their handshake included.
     pub most: u32,
-    /// After which one is closed whatever is going on.
-    pub lifetime: Duration,
+    /// After about which one takes no new calls. Each has its own, a tenth more or less.
+    pub age: Duration,
+    /// After which, then, it is closed whatever is going on.
+    pub grace: Duration,
+    /// Draws them.
+    pub ids: Arc<dyn Ids>,
     /// Cancelled, it ends them all.
     pub cut: CancellationToken,
 }
@@ -92,8 +96,15 @@ impl Incoming {
     }
 
     fn take(&self, stream: Box<dyn Wire>, names: CertificateNames, place: OwnedSemaphorePermit) -> Connection {
-        Connection::new(stream, names, place, end(self.lifetime, self.cut.clone()))
+        let age = drawn(self.age, self.ids.random());
+        Connection::new(stream, names, place, age, end(age + self.grace, self.cut.clone()))
     }
+}
+
+/// An age that is up to a tenth less or more, by chance.
+fn drawn(age: Duration, chance: [u8; 16]) -> Duration {
+    let chance = u32::from(u16::from_be_bytes([chance[0], chance[1]]));
+    age * 9 / 10 + age / 5 * chance / u32::from(u16::MAX)
 }
 
 /// Lets the process hold a descriptor for each connection, and files besides: the usual soft limit is 1,024.
@@ -123,6 +134,9 @@ async fn end(lifetime: Duration, cut: CancellationToken) -> &'static str {
 pub struct Connection {
     stream: Box<dyn Wire>,
     names: CertificateNames,
+    age: Duration,
+    /// Cancelled when it is gone.
+    gone: CancellationToken,
     /// Set until the preface is there: how many bytes came, and until when they must be all.
     preface: Option<(usize, Pin<Box<Sleep>>)>,
     end: Pin<Box<dyn Future<Output = &'static str> + Send>>,
@@ -136,17 +150,30 @@ impl Connection {
         stream: Box<dyn Wire>,
         names: CertificateNames,
         place: OwnedSemaphorePermit,
+        age: Duration,
         end: impl Future<Output = &'static str> + Send + 'static,
     ) -> Self {
         metrics::gauge!(names::CONNECTIONS).increment(1);
         let preface = Some((0, Box::pin(sleep(PREFACE_WITHIN))));
-        Self { stream, names, preface, end: Box::pin(end), ended: None, _place: place }
+        let (gone, end) = (CancellationToken::new(), Box::pin(end));
+        Self { stream, names, age, gone, preface, end, ended: None, _place: place }
+    }
+
+    /// After which it takes no new calls.
+    pub fn age(&self) -> Duration {
+        self.age
+    }
+
+    /// Cancelled when it is gone.
+    pub fn gone(&self) -> CancellationToken {
+        self.gone.clone()
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
         metrics::gauge!(names::CONNECTIONS).decrement(1);
+        self.gone.cancel();
     }
 }
 
@@ -218,13 +245,24 @@ mod tests {
     use tokio::{io::AsyncReadExt as _, net::TcpStream};
 
     use super::*;
+    use crate::ports::SystemIds;
+
+    #[test]
+    fn ages_are_up_to_a_tenth_less_or_more_and_not_all_the_same() {
+        let age = Duration::from_secs(1_800);
+        assert_eq!(drawn(age, [0; 16]), Duration::from_secs(1_620));
+        assert_eq!(drawn(age, [255; 16]), Duration::from_secs(1_980));
+        let ages: Vec<_> = (0..100).map(|_| drawn(age, SystemIds.random())).collect();
+        let (least, most) = (ages.iter().min().expect("some"), ages.iter().max().expect("some"));
+        assert!(*most - *least > Duration::from_secs(180), "{least:?} to {most:?}");
+    }
 
     #[tokio::test]
     async fn a_cut_ends_every_connection_and_says_why_as_often_as_it_is_asked() {
         let listener = Listener::bind(&"127.0.0.1:0".parse().expect("an address"), 0o600).expect("a port");
         let address = listener.address().expect("bound").to_string();
-        let (cut, lifetime) = (CancellationToken::new(), Duration::from_secs(600));
-        let incoming = Incoming { listener, handshakes: None, most: 2, lifetime, cut: cut.clone() };
+        let (cut, age, ids) = (CancellationToken::new(), Duration::from_secs(600), Arc::new(SystemIds));
+        let incoming = Incoming { listener, handshakes: None, most: 2, age, grace: age, ids, cut: cut.clone() };
         let mut accepted = Box::pin(incoming.connections());
         let _clients =
             [TcpStream::connect(&address).await, TcpStream::connect(&address).await].map(|c| c.expect("heard"));

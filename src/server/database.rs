@@ -6,14 +6,15 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::ServeError;
 use crate::{
-    adapters::sql::{PostgresStore, SqliteStore},
+    adapters::sql::{DatabaseAt, PostgresStore, SqliteStore},
     config::{Config, DatabasePlace},
-    ports::{Ids, Store},
+    ports::{Changes, Ids, MovedStore, Store},
 };
 
 /// The database's file in the data folder.
@@ -32,13 +33,25 @@ pub(super) enum Database {
 impl Database {
     /// Opens what the configuration names; makes or migrates its tables.
     pub(super) async fn open(config: &Config) -> Result<Self, ServeError> {
-        match config.database_url.place() {
-            DatabasePlace::DataFolder => {
-                let file = config.data_dir.join(FILE);
+        Self::open_at(at(config)).await
+    }
+
+    /// Opens the one that is there; makes or migrates its tables.
+    pub(super) async fn open_at(at: DatabaseAt) -> Result<Self, ServeError> {
+        match at {
+            DatabaseAt::Sqlite(file) => {
                 let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&file)).await;
                 Ok(Self::Sqlite(opened.map_err(|e| ServeError::Start(e.to_string()))??))
             }
-            DatabasePlace::Postgres(url) => Ok(Self::Postgres(PostgresStore::open(url).await?)),
+            DatabaseAt::Postgres(url) => Ok(Self::Postgres(PostgresStore::open(&url).await?)),
+        }
+    }
+
+    /// What a move asks.
+    pub(super) fn moved(&self) -> Arc<dyn MovedStore> {
+        match self {
+            Self::Sqlite(store) => Arc::new(store.clone()),
+            Self::Postgres(store) => Arc::new(store.clone()),
         }
     }
 
@@ -50,6 +63,14 @@ impl Database {
         }
     }
 
+    /// What tells of other nodes' changes, where there may be others.
+    pub(super) fn changes(config: &Config) -> Result<Option<Arc<dyn Changes>>, ServeError> {
+        Ok(match config.database_url.place() {
+            DatabasePlace::DataFolder => None,
+            DatabasePlace::Postgres(url) => Some(Arc::new(PostgresStore::changes(url)?)),
+        })
+    }
+
     /// An orderly end.
     pub(super) async fn close(&self) {
         match self {
@@ -57,6 +78,24 @@ impl Database {
             Self::Postgres(store) => store.close().await,
         }
     }
+}
+
+/// The file of a database in the data folder.
+pub(super) fn file(config: &Config) -> PathBuf {
+    config.data_dir.join(FILE)
+}
+
+/// Where the configured database is.
+pub(super) fn at(config: &Config) -> DatabaseAt {
+    match config.database_url.place() {
+        DatabasePlace::DataFolder => in_folder(&config.data_dir),
+        DatabasePlace::Postgres(url) => DatabaseAt::Postgres(url.to_owned()),
+    }
+}
+
+/// Where the database of a data folder is.
+pub(super) fn in_folder(data_dir: &Path) -> DatabaseAt {
+    DatabaseAt::Sqlite(data_dir.join(FILE))
 }
 
 /// The name of this node, by which it knows its own uploads after a restart. Among many it is random, made once and kept

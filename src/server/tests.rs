@@ -15,8 +15,9 @@ async fn node(folder: &tempfile::TempDir, grace_seconds: u64) -> Node {
         folder.path().join("data")
     );
     std::fs::write(&file, lines).expect("our own folder");
-    let config = Config::load(Some(&file), &Overrides::default()).expect("a good configuration");
-    start(&config, Arc::new(SystemClock), Arc::new(SystemIds)).await.expect("it starts")
+    let origin = Origin::new(Some(&file), Overrides::default());
+    let config = origin.load().expect("a good configuration");
+    start(&config, origin, Arc::new(SystemClock), Arc::new(SystemIds)).await.expect("it starts")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,10 +6,7 @@
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use sha2::{Digest as _, Sha256};
-use tokio::{
-    sync::{Notify, watch},
-    time::sleep,
-};
+use tokio::{sync::watch, time::sleep};
 use tokio_rustls::rustls::{
     self, InconsistentKeys, RootCertStore, ServerConfig,
     crypto::aws_lc_rs,
@@ -17,7 +14,10 @@ use tokio_rustls::rustls::{
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 
-use super::certificate::{self, Said};
+use super::{
+    certificate::{self, Said},
+    reread,
+};
 use crate::{
     config::{ClientCertificates, TlsConfig},
     domain::Time,
@@ -63,14 +63,14 @@ impl Tls {
         self.current.subscribe()
     }
 
-    /// Takes what the files hold now, whenever they change and when `reread` says so; until it is dropped. What cannot be
+    /// Takes what the files hold now, whenever they change and when `hangup` says so; until it is dropped. What cannot be
     /// used changes nothing.
-    pub async fn follow(mut self, reread: Arc<Notify>, clock: Arc<dyn Clock>) {
+    pub async fn follow(mut self, mut hangup: watch::Receiver<()>, clock: Arc<dyn Clock>) {
         let mut seen = self.judged;
         loop {
             let asked = tokio::select! {
                 () = sleep(LOOK_EVERY) => false,
-                () = reread.notified() => true,
+                () = reread(&mut hangup) => true,
             };
             let config = self.config.clone();
             let read = tokio::task::spawn_blocking(move || Files::read(&config)).await;

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::harness::{
     Caller as _, Node, Service, Setup,
     archives::{Member, zip},
-    node::free_port,
+    place::free_port,
     samples,
 };
 
@@ -36,6 +36,32 @@ fn serve_without_configuration_makes_its_secret_and_says_when_it_is_ready() {
     let secret = secrets.filter(|entry| entry.file_name().to_string_lossy().contains("secret")).collect::<Vec<_>>();
     assert_eq!(secret.len(), 1);
     assert_eq!(secret[0].metadata().expect("ours").mode() & 0o777, 0o600);
+}
+
+#[test]
+fn key_is_made_used_listed_and_retired() {
+    let server = server();
+    let admin = server.token(&["--service", "backend", "--permission", "*", "--chat", "*"]);
+    let words =
+        ["key", "create", "--service", "kiosk", "--permission", "chat_sync", "--chat", "*", "--label", "a kiosk"];
+    let made = server.run(&admin, &words);
+    assert_eq!(made.code, Some(0), "{}", made.err);
+    let secret = made.text().trim().to_owned();
+    assert!(secret.starts_with("lhf_") && made.text().lines().count() == 1, "the secret alone");
+    assert!(made.err.contains("service:kiosk") && !made.err.contains(&secret), "{}", made.err);
+    server.json(&secret, &["chat", "put", "key-1", "--status", "active"]).object();
+    let listed = server.json(&admin, &["key", "ls"]).lines();
+    let key = listed.iter().find(|key| key["label"] == json!("a kiosk")).expect("listed");
+    assert_eq!((&key["permissions"], &key["chats"]), (&json!(["chat_sync"]), &json!(["*"])));
+    let key_id = key["key_id"].as_str().expect("an id");
+    let table = server.run(&admin, &["key", "ls"]).text();
+    assert!(table.contains(key_id) && table.contains("until 2") && !table.contains(&secret), "{table}");
+    assert!(server.json(&admin, &["key", "retire", key_id]).object()["retire_time"].is_string());
+    server.json(&secret, &["chat", "get", "key-1"]).refused("UNAUTHENTICATED", "BAD_CREDENTIAL");
+    assert!(!server.run(&admin, &["key", "ls"]).text().contains(key_id));
+    assert!(server.run(&admin, &["key", "ls", "--all"]).text().contains("retired 2"));
+    server.json(&admin, &["key", "retire", "nonsense"]).refused("NOT_FOUND", "NOT_FOUND");
+    server.json(&secret, &["key", "create", "--service", "x"]).refused("UNAUTHENTICATED", "BAD_CREDENTIAL");
 }
 
 #[test]

@@ -79,7 +79,7 @@ async fn kill_at_u12_of_shared_bytes_keeps_the_file_and_no_second_copy() {
     let operator = Operator::new();
     let bytes = samples::text(600_000, "shared");
     node.upload("a.txt", bytes.clone()).to_chat("42").passes_by(&operator).await;
-    node.terminate();
+    node.terminate().await;
     node.start_again_to_stop_at("U12").await;
     let upload = node.upload("b.txt", bytes.clone()).to_chat("42").request_id("killed");
     tokio::select! {

@@ -3,6 +3,8 @@
 //!
 //! Not here: those of an upload's bytes (`stream.rs`, `admission.rs`).
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use tonic::Code;
 
@@ -146,4 +148,31 @@ async fn connection_beyond_the_limit_is_closed_at_once_and_one_that_ends_makes_r
     drop(held);
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     node.put_chat("42").await;
+}
+
+/// When a silent connection is told to go.
+async fn told_to_go(address: std::net::SocketAddr) -> Duration {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.expect("sent");
+    let begun = Instant::now();
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.expect("a frame");
+        if head[3] == 7 {
+            return begun.elapsed();
+        }
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        stream.read_exact(&mut vec![0; length as usize]).await.expect("its body");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_began_at_once_are_told_to_go_one_after_another() {
+    let node = Node::start(Setup::new().config("grpc.connection_age_seconds = 10").without_scanner()).await;
+    let ages = futures_util::future::join_all((0..40).map(|_| told_to_go(node.address()))).await;
+    let (least, most) = (ages.iter().min().expect("some"), ages.iter().max().expect("some"));
+    let allowed = Duration::from_secs(9)..Duration::from_millis(12_500);
+    assert!(allowed.contains(least) && allowed.contains(most), "{least:?} to {most:?}");
+    assert!(*most - *least > Duration::from_millis(900), "all at once: {least:?} to {most:?}");
 }

@@ -3,6 +3,7 @@
 //! `LHFILE_BLESS=1` (make bless) writes it anew. An RPC without a block fails the test. Not here: the answers' details
 //! (`not_found.rs`) and single rules (`domain/access.rs`).
 
+mod access;
 mod callers;
 mod calls;
 mod table;

@@ -19,7 +19,7 @@ const MIB: u64 = 1 << 20;
 const MARGIN: u64 = 8 * MIB;
 
 /// The messages of a text of so many MiB, made as they are sent.
-fn messages(mib: u64) -> impl tokio_stream::Stream<Item = UploadFileRequest> + Send + 'static {
+pub fn messages(mib: u64) -> impl tokio_stream::Stream<Item = UploadFileRequest> + Send + 'static {
     let target = Some(Target::ChatId("42".to_owned()));
     let head = UploadHeader { display_name: "a.txt".to_owned(), target, ..UploadHeader::default() };
     let lines = format!("a file of {mib} MiB, line by line, and the same lines again and again\n");

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
-use crate::harness::{Node, Operator, Setup, assert_refused, node::free_port, samples};
+use crate::harness::{Node, Operator, Setup, assert_refused, place::free_port, samples};
 
 #[tokio::test]
 async fn asked_to_end_the_server_lets_an_upload_finish_and_takes_no_new_call() {
@@ -33,7 +33,7 @@ async fn asked_to_end_the_server_lets_an_upload_finish_and_takes_no_new_call() {
     };
     let (answer, ()) = tokio::join!(upload, client);
     let file = answer.expect("it was let finish").file.expect("told");
-    assert!(node.ended_well(Duration::from_secs(20)), "{}", node.log());
+    assert!(node.ended_well(Duration::from_secs(20)).await, "{}", node.log());
     node.start_again().await;
     assert_eq!(node.download(&file.file_id, &operator).await.expect("durable").bytes, bytes);
     node.assert_consistent().await;
@@ -55,7 +55,7 @@ async fn upload_that_does_not_finish_in_the_grace_is_ended_and_leaves_nothing() 
     };
     let (answer, ()) = tokio::join!(upload, client);
     answer.expect_err("it was ended");
-    assert!(node.ended_well(Duration::from_secs(15)), "{}", node.log());
+    assert!(node.ended_well(Duration::from_secs(15)).await, "{}", node.log());
     drop(send);
     node.start_again().await;
     node.assert_nothing_left().await;

@@ -184,3 +184,29 @@ async fn large_file_in_and_out_of_s3_costs_no_more_memory_than_one_of_three_part
 async fn unscanned_4_gib_in_and_out_of_s3_cost_no_more_memory_than_three_parts() {
     memory::costs_no_more_than(&memory::node(Setup::on_s3(), 4096, false).await, 6, 17, 4096).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "soak: moves 4 GiB to garage, and needs 9 GiB of disk"]
+async fn kill_in_the_middle_of_4_gib_leaves_no_upload_in_parts() {
+    let mut node = memory::node(Setup::on_s3(), 4096, false).await;
+    node.put_chat("42").await;
+    let bucket = node.bucket().expect("on S3").clone();
+    let operator = Operator::new();
+    let upload = node.send_upload(&operator, memory::messages(4096));
+    let part_of_it = async {
+        while bucket.multiparts().is_empty() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        // Some of its 512 parts.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    };
+    tokio::select! {
+        answer = upload => panic!("it was faster than the kill: {answer:?}"),
+        () = part_of_it => {}
+    }
+    node.kill9();
+    assert_eq!((bucket.multiparts().len(), bucket.objects().len()), (1, 0), "what the kill left");
+    node.start_again().await;
+    node.assert_nothing_left().await;
+    assert!(node.chat_files("42", &operator).await.expect("known").is_empty());
+}

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use lhfile::ports::{BlobError, Spool as _};
+use lhfile::ports::{BlobError, MultipartId};
 
 use crate::{
     blob_contract::{World, key, pattern},
@@ -92,9 +92,19 @@ rule!(expired_credentials_are_a_store_that_is_down, |b| {
 
 rule!(a_bucket_that_is_gone_is_a_store_that_is_down_and_no_damage, |b| {
     b.world.keep(key(1), b"bytes").await;
-    b.way.plan("GET", "/", ALWAYS, Fault::Answer(404, "NoSuchBucket"));
+    for method in ["PUT", "GET", "HEAD", "DELETE", "POST"] {
+        b.way.plan(method, "/", ALWAYS, Fault::Answer(404, "NoSuchBucket"));
+    }
     is_down(b.world.read(key(1), 0..5).await);
+    is_down(b.world.read(key(1), 0..0).await);
     is_down(b.world.blobs.store_id().await);
+    // The answer to a HEAD has no code in it.
+    is_down(b.world.blobs.size(key(1)).await);
+    is_down(b.world.blobs.delete(key(1)).await);
+    is_down(b.world.blobs.discard(key(1), Some(MultipartId("m".into()))).await);
+    b.way.heal();
+    assert_eq!(b.world.blobs.size(key(1)).await.expect("answers"), Some(5));
+    assert_eq!(b.world.blobs.size(key(2)).await.expect("answers"), None);
 });
 
 rule!(a_put_whose_answer_was_lost_is_put_again, |b| {
@@ -177,4 +187,33 @@ rule!(the_probe_tells_a_store_without_its_id_and_one_that_takes_no_writes, |b| {
     b.way.heal();
     b.world.blobs.probe().await.expect("it works");
     assert!(b.bucket.objects().is_empty());
+});
+
+rule!(the_first_probe_names_each_permission_that_is_missing, |b| {
+    b.world.blobs.put_store_id(lhfile::domain::StoreId([1; 16])).await.expect("written");
+    for (method, part, permission) in [
+        ("PUT", "lhfile-probe", "s3:PutObject"),
+        ("GET", "lhfile-probe", "s3:GetObject"),
+        ("HEAD", "lhfile-nothing", "s3:ListBucket"),
+        ("POST", "lhfile-probe?uploads", "s3:PutObject"),
+        ("DELETE", "uploadId=", "s3:AbortMultipartUpload"),
+        ("GET", "uploads=", "s3:ListBucketMultipartUploads"),
+        ("DELETE", "lhfile-probe HTTP", "s3:DeleteObject"),
+    ] {
+        let hits = b.way.hits();
+        b.way.plan(method, part, ALWAYS, Fault::Answer(403, "AccessDenied"));
+        for said in [b.world.blobs.probe().await, b.bucket.place(b.way.address()).check().await] {
+            let said = said.expect_err("it is missing").to_string();
+            assert!(said.contains(&format!("allow it {permission} (")), "{method} {part}: {said}");
+        }
+        assert!(b.way.hits() > hits, "{method} {part}");
+        b.way.heal();
+    }
+    b.world.blobs.probe().await.expect("all is allowed");
+    assert!(b.bucket.objects().is_empty() && b.bucket.multiparts().is_empty());
+    // From then on it is not tried again each time.
+    b.way.plan("GET", "uploads=", ALWAYS, Fault::Answer(403, "AccessDenied"));
+    for _ in 0..25 {
+        b.world.blobs.probe().await.expect("it works");
+    }
 });

@@ -227,7 +227,7 @@ async fn orphaned_clamd_of_a_killed_server_is_ended_by_the_next_one() {
     let state = std::fs::read_to_string(format!("/proc/{orphan}/status")).unwrap_or_default();
     assert!(state.is_empty() || state.contains("Z (zombie)"), "{state}");
     let own = node.clamd_pid().expect("its own");
-    node.terminate();
+    node.terminate().await;
     assert!(!std::path::Path::new(&format!("/proc/{own}")).exists(), "an orderly end takes it along");
 }
 

@@ -141,10 +141,14 @@ async fn the_antivirus_follows_its_settings() {
     assert_refused(eicar().by(&operator).await, Code::InvalidArgument, "INFECTED");
 
     set(&node, "antivirus_scope", |s| s.set_antivirus_scope(AntivirusScope::Visitors)).await;
-    let unscanned = eicar().passes_by(&operator).await;
+    // What was found infected stays so, whoever brings it.
+    assert_refused(eicar().by(&operator).await, Code::InvalidArgument, "INFECTED");
+    let packed = zip(&[Member::stored("e.com", &samples::eicar())]);
+    let packed = || node.upload("e.zip", packed.clone()).to_chat(&chat);
+    let unscanned = packed().passes_by(&operator).await;
     assert_eq!(kind(&unscanned), VerdictKind::NotScanned);
     // What an operator brought in unscanned is scanned when a visitor brings it, and a hit masks both.
-    assert_refused(eicar().by(&visitor).await, Code::InvalidArgument, "INFECTED");
+    assert_refused(packed().by(&visitor).await, Code::InvalidArgument, "INFECTED");
     assert_refused(node.download(&unscanned.file_id, &operator).await, Code::NotFound, "NOT_FOUND");
     assert_eq!(node.chat_files(&chat, &operator).await.expect("it may"), []);
     set(&node, "antivirus_scope", |s| s.set_antivirus_scope(AntivirusScope::Everyone)).await;

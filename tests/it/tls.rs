@@ -22,8 +22,8 @@ use crate::{
         Authority, Node, Operator, Service, Setup,
         calls::request,
         certificates::Pair,
-        node::{free_port, new_folder},
         pb::{self, chat_service_client::ChatServiceClient},
+        place::{free_port, new_folder},
         process, samples,
     },
 };

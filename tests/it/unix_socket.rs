@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     cli::program::{Ended, lhfile},
-    harness::{node::new_folder, orphan, process, samples},
+    harness::{orphan, place::new_folder, process, samples},
 };
 
 /// No metrics, and no signatures of this machine.

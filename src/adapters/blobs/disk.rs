@@ -10,6 +10,7 @@ use std::{
     ops::Range,
     path::Path,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -65,6 +66,19 @@ pub(super) struct Disk {
 pub struct DiskBlobs(Arc<Disk>);
 
 impl DiskBlobs {
+    /// A store without a spool, for reading.
+    pub(super) fn over(layout: Layout) -> io::Result<Self> {
+        let room = Room::open(layout.blobs.clone(), SpoolLimits::default())?;
+        let folders = Folders::new(layout.blobs.clone());
+        let (entries, probing) = (Mutex::default(), Mutex::default());
+        Ok(Self(Arc::new(Disk { layout, room, entries, folders, probing })))
+    }
+
+    /// Where things lie.
+    pub(super) fn layout(&self) -> Layout {
+        self.0.layout.clone()
+    }
+
     /// How many folder fsyncs publishing has taken since the start. Fewer than the published files when neighbours
     /// shared them.
     pub fn folder_syncs(&self) -> u64 {
@@ -105,6 +119,11 @@ impl BlobStore for DiskBlobs {
 
     async fn discard(&self, key: BlobKey, _parts: Option<MultipartId>) -> Result<(), BlobError> {
         self.delete(key).await
+    }
+
+    /// A rename goes before or after its discard as a whole, and ends with its process.
+    fn lateness(&self) -> Duration {
+        Duration::ZERO
     }
 
     async fn size(&self, key: BlobKey) -> Result<Option<u64>, BlobError> {

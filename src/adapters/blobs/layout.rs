@@ -18,7 +18,7 @@ use crate::domain::{BlobKey, StoreId};
 pub(super) const PROBE: &str = "probe";
 
 /// The name of the file with the store's id, in the store. No key looks like it.
-const STORE_ID: &str = "store_id";
+pub(super) const STORE_ID: &str = "store_id";
 
 /// Where things lie.
 #[derive(Debug, Clone)]
@@ -30,12 +30,17 @@ pub(super) struct Layout {
 }
 
 impl Layout {
+    /// Where things lie under this root, whether they are there or not.
+    pub(super) fn of(root: &Path) -> Self {
+        Self { spool: root.join("spool"), blobs: root.join("blobs") }
+    }
+
     /// Makes what is missing and checks what is there. The root itself may be reached through a symlink, which is
     /// followed once, here.
     pub(super) fn open(root: &Path) -> io::Result<Self> {
         create_durably(root)?;
         let root = fs::canonicalize(root)?;
-        let layout = Self { spool: root.join("spool"), blobs: root.join("blobs") };
+        let layout = Self::of(&root);
         for folder in [&layout.spool, &layout.blobs] {
             match DirBuilder::new().mode(0o700).create(folder) {
                 Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
@@ -54,6 +59,15 @@ impl Layout {
         for folder in [&layout.spool, &layout.blobs] {
             remove_if_there(&folder.join(PROBE))?;
         }
+        Ok(layout)
+    }
+
+    /// Checks what is there, and makes nothing: another process serves it.
+    pub(super) fn beside(root: &Path) -> io::Result<Self> {
+        let root = fs::canonicalize(root)?;
+        let layout = Self { spool: root.join("spool"), blobs: root.join("blobs") };
+        refuse_unless_folder(&layout.blobs)?;
+        refuse_symlinks_in(&layout.blobs)?;
         Ok(layout)
     }
 

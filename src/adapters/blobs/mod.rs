@@ -2,18 +2,23 @@
 //! same disk or an S3-compatible object store.
 //!
 //! Read in this order: `layout.rs` (the folders), `room.rs` (how much may lie in the spool), `spool.rs` (writing),
-//! `folder_sync.rs` and `disk.rs` (publishing, durable), `read.rs` (streams out); then `s3.rs`. Not here: which bytes
+//! `folder_sync.rs` and `disk.rs` (publishing, durable), `read.rs` (streams out); then `s3.rs`; `outside.rs` only looks,
+//! `filling.rs` is for moves. Not here: which bytes
 //! are kept and who may have them (`app/`, `domain/`).
 
 mod disk;
+mod filling;
 mod folder_sync;
 mod layout;
+mod outside;
 mod read;
 mod room;
 mod s3;
 mod spool;
 
 pub use disk::{DiskBlobs, open};
+pub use filling::open_beside;
+pub use outside::Outside;
 pub use room::SpoolLimits;
 pub use s3::{S3Blobs, S3Place};
 pub use spool::DiskSpool;

@@ -2,7 +2,7 @@
 //!
 //! Nothing is relied upon that such stores differ in: no conditional puts (keys are fresh, the database decides), no
 //! presigned reading (it would bypass the rules). Read next `s3/place.rs` (where it is, deadlines, retries), then
-//! `s3/publish.rs`, `s3/read.rs`, `s3/multiparts.rs`. Not here: the spool, which stays on the local disk (`spool.rs`).
+//! `s3/publish.rs`, `s3/read.rs`, `s3/multiparts.rs`, `s3/permissions.rs`. Not here: the spool, which stays on the local disk (`spool.rs`).
 
 use std::{
     io,
@@ -11,14 +11,15 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
-use object_store::{Error, ObjectStoreExt as _, aws::AmazonS3, path::Path};
+use object_store::{Error, GetOptions, GetRange, ObjectStore as _, ObjectStoreExt as _, aws::AmazonS3, path::Path};
 
 use self::{
     multiparts::Multiparts,
-    place::{ASKING, within},
+    place::{ASKING, LATENESS, within},
     publish::Memory,
 };
 use crate::{
@@ -27,16 +28,17 @@ use crate::{
 };
 
 mod multiparts;
-mod place;
+mod permissions;
+pub(super) mod place;
 mod publish;
 mod read;
 
 pub use place::S3Place;
 
 /// The object with the store's id, under the prefix. No key looks like it.
-const STORE_ID: &str = "lhfile-store-id";
+pub(super) const STORE_ID: &str = "lhfile-store-id";
 /// The canary's object, under the prefix. It comes and goes.
-const PROBE: &str = "lhfile-probe";
+pub(super) const PROBE: &str = "lhfile-probe";
 /// One probe in so many writes; the others read.
 const WRITE_EVERY: u32 = 20;
 
@@ -48,7 +50,7 @@ pub struct S3Blobs(Arc<Bucket>);
 struct Bucket {
     store: Arc<AmazonS3>,
     multiparts: Multiparts,
-    prefix: String,
+    place: S3Place,
     spool: Arc<dyn Spool>,
     memory: Memory,
     /// Probes that passed.
@@ -57,7 +59,7 @@ struct Bucket {
 
 impl std::fmt::Debug for Bucket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bucket").field("store", &self.store).field("prefix", &self.prefix).finish_non_exhaustive()
+        f.debug_struct("Bucket").field("store", &self.store).field("place", &self.place).finish_non_exhaustive()
     }
 }
 
@@ -70,7 +72,7 @@ impl S3Blobs {
         Ok(Self(Arc::new(Bucket {
             store: Arc::new(place.store()?),
             multiparts: Multiparts::new(place)?,
-            prefix: place.prefix.clone(),
+            place: place.clone(),
             spool,
             memory: Memory::default(),
             probes: 0.into(),
@@ -78,10 +80,27 @@ impl S3Blobs {
     }
 }
 
+impl S3Blobs {
+    /// The bucket itself.
+    pub(super) fn store(&self) -> &AmazonS3 {
+        &self.0.store
+    }
+
+    /// What all names begin with.
+    pub(super) fn prefix(&self) -> Option<Path> {
+        Some(self.0.place.prefix.as_str()).filter(|prefix| !prefix.is_empty()).map(Path::from)
+    }
+
+    /// Leaves no upload in parts open, whatever its key: of a store that nobody else writes to.
+    pub(super) async fn abort_parts_of_all(&self) -> Result<(), BlobError> {
+        self.0.multiparts.abort_under(&self.0.place.prefix).await
+    }
+}
+
 impl Bucket {
     /// The object of this name.
     fn path(&self, name: &str) -> Path {
-        named(&self.prefix, name)
+        named(&self.place.prefix, name)
     }
 
     fn object(&self, key: BlobKey) -> Path {
@@ -90,11 +109,7 @@ impl Bucket {
 
     /// How many bytes the object has; `None` if it is not there.
     async fn size(&self, object: &Path) -> Result<Option<u64>, BlobError> {
-        match within(ASKING, self.store.head(object)).await? {
-            Ok(meta) => Ok(Some(meta.size)),
-            Err(error) if is_not_there(&error) => Ok(None),
-            Err(error) => Err(failed(error)),
-        }
+        size(&self.store, object).await
     }
 
     /// Removes the object; what is not there is fine.
@@ -117,6 +132,27 @@ impl S3Place {
     /// `Unavailable` if it does not answer us, or holds what is no id.
     pub async fn store_id(&self) -> Result<Option<StoreId>, BlobError> {
         read_store_id(&self.store()?, &named(&self.prefix, STORE_ID)).await
+    }
+
+    /// The bytes are there, for a look from outside.
+    pub(super) async fn holds(&self, key: BlobKey) -> Result<bool, BlobError> {
+        Ok(size(&self.store()?, &named(&self.prefix, &key.to_string())).await?.is_some())
+    }
+}
+
+/// How many bytes the object has; `None` if it is not there. The answer to a HEAD does not say whether it is the bucket
+/// that is not there: then it is asked once more in a way whose answer does.
+async fn size(store: &AmazonS3, object: &Path) -> Result<Option<u64>, BlobError> {
+    match within(ASKING, store.head(object)).await? {
+        Ok(meta) => return Ok(Some(meta.size)),
+        Err(error) if is_not_there(&error) => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let first = GetOptions { range: Some(GetRange::Bounded(0..1)), ..GetOptions::default() };
+    match within(ASKING, store.get_opts(object, first)).await? {
+        Ok(got) => Ok(Some(got.meta.size)),
+        Err(error) if is_not_there(&error) => Ok(None),
+        Err(error) => Err(failed(error)),
     }
 }
 
@@ -148,7 +184,7 @@ impl BlobStore for S3Blobs {
         crate::fault_point!("U9-put");
         if let Err(error) = self.0.spool.discard(key).await {
             // They are durable where they belong, and the upload goes on.
-            tracing::warn!(%error, "published bytes could not be removed from the spool; the next start removes them");
+            tracing::debug!(%error, "published bytes could not be removed from the spool yet");
         }
         Ok(())
     }
@@ -173,6 +209,14 @@ impl BlobStore for S3Blobs {
         self.0.remove(&object).await
     }
 
+    fn leaves_spooled(&self) -> bool {
+        true
+    }
+
+    fn lateness(&self) -> Duration {
+        LATENESS
+    }
+
     async fn size(&self, key: BlobKey) -> Result<Option<u64>, BlobError> {
         self.0.size(&self.0.object(key)).await
     }
@@ -181,14 +225,14 @@ impl BlobStore for S3Blobs {
         if self.0.store_id().await?.is_none() {
             return Err(broken(io::ErrorKind::NotFound, "the object lhfile-store-id is gone from the store"));
         }
-        if !self.0.probes.load(Relaxed).is_multiple_of(WRITE_EVERY) {
-            self.0.probes.fetch_add(1, Relaxed);
-            return Ok(());
+        let probes = self.0.probes.load(Relaxed);
+        if probes == 0 {
+            permissions::check(&self.0.place, &self.0.store, &self.0.multiparts).await?;
+        } else if probes.is_multiple_of(WRITE_EVERY) {
+            let object = self.0.path(PROBE);
+            within(ASKING, self.0.store.put(&object, "lhfile".into())).await?.map_err(failed)?;
+            self.0.remove(&object).await?;
         }
-        // Nodes probe at once, under one name, so that a killed one leaves nothing that another does not remove.
-        let object = self.0.path(PROBE);
-        within(ASKING, self.0.store.put(&object, "lhfile".into())).await?.map_err(failed)?;
-        self.0.remove(&object).await?;
         self.0.probes.fetch_add(1, Relaxed);
         Ok(())
     }
@@ -208,7 +252,7 @@ fn is_not_there(error: &Error) -> bool {
     matches!(error, Error::NotFound { .. }) && !error.to_string().contains("NoSuchBucket")
 }
 
-fn failed(error: Error) -> BlobError {
+pub(super) fn failed(error: Error) -> BlobError {
     BlobError::Unavailable(io::Error::other(error))
 }
 

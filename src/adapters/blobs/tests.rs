@@ -1,4 +1,5 @@
-//! Tests on real files. The tests of what happens when the disk ends are in `full.rs`.
+//! What is the local disk's own, on real files; what it must do as every store is the contract (`adapters/tests/`). What
+//! happens when the disk ends is in `full.rs`.
 
 mod full;
 
@@ -118,26 +119,6 @@ async fn a_published_upload_reads_back_in_every_range_and_left_the_spool() {
 }
 
 #[tokio::test]
-async fn an_upload_of_no_bytes_is_a_file() {
-    let (_root, spool, blobs) = store();
-    let upload = spool.writer(key(1)).seal().unwrap();
-    upload.sync().unwrap();
-    blobs.publish(upload, None).await.unwrap();
-    assert_eq!(blobs.size(key(1)).await.unwrap(), Some(0));
-    assert!(read_all(&blobs, key(1), 0..0).await.unwrap().is_empty());
-}
-
-#[tokio::test]
-async fn an_unsynced_upload_is_not_published() {
-    let (_root, spool, blobs) = store();
-    let upload = spooled(&spool, key(1), b"x");
-    assert!(matches!(blobs.publish(upload.clone(), None).await, Err(BlobError::Unavailable(_))));
-    assert_eq!((blobs.size(key(1)).await.unwrap(), spool.list().await.unwrap()), (None, vec![key(1)]));
-    upload.sync().unwrap();
-    blobs.publish(upload, None).await.unwrap();
-}
-
-#[tokio::test]
 async fn a_failed_sync_is_never_retried_and_never_published() {
     let (root, spool, blobs) = store();
     let entry = Arc::new(Entry::new(spool.0.room.clone(), Life::Lies));
@@ -153,31 +134,6 @@ async fn a_failed_sync_is_never_retried_and_never_published() {
     assert_eq!(*entry.durable.lock().unwrap(), Durable::Failed);
     assert!(matches!(blobs.publish(again, None).await, Err(BlobError::Unavailable(_))));
     assert_eq!(blobs.size(key(1)).await.unwrap(), None);
-}
-
-#[tokio::test]
-async fn publishing_twice_is_refused_and_changes_nothing() {
-    let (_root, spool, blobs) = store();
-    let upload = spooled(&spool, key(1), b"first");
-    upload.sync().unwrap();
-    blobs.publish(upload.clone(), None).await.unwrap();
-    assert!(matches!(blobs.publish(upload, None).await, Err(BlobError::Missing(_))));
-    // The same key again, though no caller does that: the kept bytes win.
-    let other = spooled(&spool, key(1), b"other");
-    other.sync().unwrap();
-    assert!(matches!(blobs.publish(other, None).await, Err(BlobError::Unavailable(_))));
-    assert_eq!(read_all(&blobs, key(1), 0..5).await.unwrap(), b"first");
-    assert_eq!(spool.list().await.unwrap(), [key(1)]);
-}
-
-#[tokio::test]
-async fn a_second_writer_of_a_key_in_the_spool_is_refused() {
-    let (_root, spool, _blobs) = store();
-    let upload = spooled(&spool, key(1), b"mine");
-    assert!(spool.writer(key(1)).write(&[Bytes::from_static(b"theirs")]).is_err());
-    let mut content = String::new();
-    upload.reader().unwrap().read_to_string(&mut content).unwrap();
-    assert_eq!(content, "mine");
 }
 
 #[tokio::test]
@@ -286,29 +242,6 @@ async fn the_tap_sees_every_chunk_before_it_is_passed_on_and_never_two_batches_m
         assert!(ahead <= 2 * read::BATCH, "{ahead} bytes ahead");
     }
     assert_eq!((taken, seen.load(SeqCst)), (64 << 20, 64 << 20));
-}
-
-#[tokio::test]
-async fn a_stream_dropped_early_ends_its_reading() {
-    let (_root, spool, blobs) = store();
-    kept(&spool, &blobs, key(1), &vec![7; 8 << 20]).await;
-    let seen = Arc::new(AtomicU64::new(0));
-    let tap: Tap = Box::new({
-        let seen = seen.clone();
-        move |chunk| {
-            seen.fetch_add(chunk.len() as u64, SeqCst);
-        }
-    });
-    let mut stream = blobs.open(key(1), 0..8 << 20, Some(tap)).await.unwrap();
-    stream.next().await.unwrap().unwrap();
-    drop(stream);
-    let end = Instant::now() + Duration::from_secs(5);
-    // The tap holds the second reference: it goes when the reader goes.
-    while Arc::strong_count(&seen) > 1 {
-        assert!(Instant::now() < end, "the reader goes on");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert!(seen.load(SeqCst) <= 2 * read::BATCH);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //!
 //! Not here: the version rule itself ([`crate::domain::chat::next_version`]).
 
-use diesel::prelude::*;
+use diesel::{prelude::*, sql_types};
 use diesel_async::RunQueryDsl;
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     statement::Statement,
 };
 use crate::{
-    domain::{Actor, Chat, ChatId, ChatStatus, Event, EventKind, FileState, Time, chat::next_version},
+    domain::{Actor, Chat, ChatId, ChatStatus, Event, EventKind, FileId, FileState, Time, chat::next_version},
     ports::{ChatDeleted, ChatQuery, ChatTold, StoreError},
 };
 
@@ -48,15 +48,13 @@ async fn lock_all<'c>(conn: &mut Conn, ids: impl IntoIterator<Item = &'c ChatId>
     lock(conn, "chats", rows).await
 }
 
-/// Writes a chat that is locked, or one that was not there: then another that was faster with it is a conflict.
-async fn store(conn: &mut Conn, chat: &Chat, is_new: bool, now: Time) -> Result<(), StoreError> {
+/// Writes a chat that is locked, or one that was not there; `false` if another telling of it was faster, which is waited
+/// for: then it is there to be locked.
+async fn store(conn: &mut Conn, chat: &Chat, is_new: bool, now: Time) -> Result<bool, StoreError> {
     let row = ChatRow::new(chat, now);
     if is_new {
         let written = diesel::insert_into(chats::table).values(row).on_conflict_do_nothing().execute(conn).await?;
-        if written == 0 {
-            return Err(StoreError::Conflict("another telling of a new chat was faster".to_owned()));
-        }
-        return Ok(());
+        return Ok(written > 0);
     }
     diesel::update(chats::table.find(chat.id.as_str()))
         .set((
@@ -70,9 +68,11 @@ async fn store(conn: &mut Conn, chat: &Chat, is_new: bool, now: Time) -> Result<
         ))
         .execute(conn)
         .await?;
-    Ok(())
+    Ok(true)
 }
 
+/// All by id, new ones too: two batches that name the same chats in different orders do not wait for each other in a
+/// circle. Answers and events are in the order in which they were told.
 pub(super) async fn put(
     conn: &mut Conn,
     told: Vec<ChatTold>,
@@ -80,26 +80,52 @@ pub(super) async fn put(
     now: Time,
 ) -> Result<Vec<Chat>, StoreError> {
     lock_all(conn, told.iter().map(|t| &t.id)).await?;
-    let mut stored = Vec::with_capacity(told.len());
-    let mut events = Vec::new();
-    for ChatTold { id, status, owner, closed_at, upload_override, version } in told {
+    let mut by_id: Vec<_> = told.into_iter().enumerate().collect();
+    // Of one chat the tellings stay in their order.
+    by_id.sort_by(|(_, a), (_, b)| a.id.as_str().cmp(b.id.as_str()));
+    let mut stored = Vec::with_capacity(by_id.len());
+    for (place, told) in by_id {
+        let (chat, applied) = put_one(conn, &told, now).await?;
+        stored.push((place, chat, applied));
+    }
+    stored.sort_by_key(|(place, ..)| *place);
+    let applied = stored.iter().filter(|(.., applied)| *applied);
+    let events: Vec<Event> = applied
+        .map(|(_, chat, _)| {
+            let event = Event::new(EventKind::ChatPut, actor.clone()).chat(Some(chat.id.clone()));
+            event.detail(chat.version.to_string())
+        })
+        .collect();
+    events::write_all(conn, &events, now).await?;
+    Ok(stored.into_iter().map(|(_, chat, _)| chat).collect())
+}
+
+/// The chat as it is stored afterwards, and whether the telling applied.
+async fn put_one(conn: &mut Conn, told: &ChatTold, now: Time) -> Result<(Chat, bool), StoreError> {
+    loop {
         // The version rule compares with what is there: nobody else tells of this chat until we are done.
-        let before = find_to_change(conn, id.clone()).await?;
-        let Some(version) = next_version(before.as_ref().map(|c| c.version), version) else {
-            stored.extend(before);
-            continue;
+        let before = find_to_change(conn, told.id.clone()).await?;
+        let version = match (next_version(before.as_ref().map(|c| c.version), told.version), &before) {
+            (Some(version), _) => version,
+            (None, Some(before)) => return Ok((before.clone(), false)),
+            (None, None) => return Err(StoreError::Refused("a new chat takes any version".to_owned())),
         };
         // CLOSED without a time means now; told again without one, it stays closed since it was.
         let since = before.as_ref().filter(|c| c.status == ChatStatus::Closed && !c.deleted).and_then(|c| c.closed_at);
-        let closed_at = (status == ChatStatus::Closed).then(|| closed_at.or(since).unwrap_or(now));
-        let chat = Chat { id, status, owner, closed_at, upload_override, version, deleted: false };
-        store(conn, &chat, before.is_none(), now).await?;
-        let event = Event::new(EventKind::ChatPut, actor.clone()).chat(Some(chat.id.clone()));
-        events.push(event.detail(version.to_string()));
-        stored.push(chat);
+        let closed_at = (told.status == ChatStatus::Closed).then(|| told.closed_at.or(since).unwrap_or(now));
+        let chat = Chat {
+            id: told.id.clone(),
+            status: told.status,
+            owner: told.owner.clone(),
+            closed_at,
+            upload_override: told.upload_override,
+            version,
+            deleted: false,
+        };
+        if store(conn, &chat, before.is_none(), now).await? {
+            return Ok((chat, true));
+        }
     }
-    events::write_all(conn, &events, now).await?;
-    Ok(stored)
 }
 
 pub(in super::super) async fn list(conn: &mut Conn, query: ChatQuery) -> Result<Vec<Chat>, StoreError> {
@@ -147,7 +173,24 @@ async fn lock_files(conn: &mut Conn, id: &ChatId) -> Result<(), StoreError> {
     lock(conn, "files", found).await
 }
 
-/// Leaves a tombstone. A few statements for any number of files.
+/// A file that a statement found.
+#[derive(QueryableByName)]
+struct Found {
+    #[diesel(sql_type = sql_types::Binary)]
+    id: Vec<u8>,
+    #[diesel(sql_type = sql_types::BigInt)]
+    number: i64,
+}
+
+/// Files as a statement finds them, each as an event of this kind.
+async fn found(conn: &mut Conn, files: Statement, event: &Event) -> Result<Vec<Event>, StoreError> {
+    let found: Vec<Found> = files.query().load(conn).await?;
+    let found = found.into_iter();
+    found.map(|Found { id, number }| Ok(event.clone().file(FileId(rows::bytes("files", "id", number, &id)?)))).collect()
+}
+
+/// Leaves a tombstone. A few statements for any number of files, and the events last: from the first of them on every
+/// other transaction that writes one waits.
 ///
 /// The chat is locked, or the tombstone is the first row of its id: an upload's commit and an attach hold their chat, so
 /// that they are seen here, or see the tombstone.
@@ -174,16 +217,16 @@ pub(super) async fn delete(
     });
     (chat.version, chat.deleted, chat.status) = (version, true, ChatStatus::Closed);
     chat.closed_at = chat.closed_at.or(Some(now));
-    store(conn, &chat, is_new, now).await?;
+    if !store(conn, &chat, is_new, now).await? {
+        return Err(StoreError::Conflict("a telling of a new chat was faster".to_owned()));
+    }
     lock_files(conn, &id).await?;
 
-    let mut told = Statement::new(events::INSERT);
-    told.sql("SELECT ");
-    events::columns(&mut told, &Event::new(EventKind::FileDeleted, actor.clone()), now);
-    told.sql("files.id, files.home_chat_id FROM files");
-    where_only_here(&mut told, &id);
-    let files_deleted = told.query().execute(conn).await?;
-    if files_deleted > 0 {
+    let event = Event::new(EventKind::FileDeleted, actor.clone()).chat(Some(id.clone()));
+    let mut only_here = Statement::new("SELECT files.id, files.number FROM files");
+    where_only_here(&mut only_here, &id);
+    let deleted = found(conn, only_here, &event).await?;
+    if !deleted.is_empty() {
         let mut tombstones = Statement::new("UPDATE files SET revision = revision + 1, state = ");
         tombstones.text(rows::file_state_name(FileState::Deleted)).sql(", deleted_at = ").int(now.0);
         where_only_here(&mut tombstones, &id);
@@ -191,20 +234,21 @@ pub(super) async fn delete(
     }
 
     // A tombstoned file keeps its attachments, here too: an undelete needs them.
-    let mut told = Statement::new(events::INSERT);
-    told.sql("SELECT ");
-    events::columns(&mut told, &Event::new(EventKind::FileDetached, actor.clone()), now);
-    told.sql("files.id, attachments.chat_id FROM attachments JOIN files ON files.number = attachments.file_number");
-    told.sql(" WHERE attachments.chat_id = ").text(id.as_str()).sql(" AND files.state = ");
-    told.text(rows::file_state_name(FileState::Ready));
-    let files_detached = told.query().execute(conn).await?;
-    if files_detached > 0 {
+    let event = Event::new(EventKind::FileDetached, actor.clone()).chat(Some(id.clone()));
+    let mut attached = Statement::new("SELECT files.id, files.number FROM attachments ");
+    attached.sql("JOIN files ON files.number = attachments.file_number WHERE attachments.chat_id = ").text(id.as_str());
+    attached.sql(" AND files.state = ").text(rows::file_state_name(FileState::Ready));
+    let detached = found(conn, attached, &event).await?;
+    if !detached.is_empty() {
         let mut detach = Statement::new("DELETE FROM attachments WHERE chat_id = ");
         detach.text(id.as_str()).sql(" AND EXISTS (SELECT 1 FROM files WHERE files.number = attachments.file_number");
         detach.sql(" AND files.state = ").text(rows::file_state_name(FileState::Ready)).sql(")");
         detach.query().execute(conn).await?;
     }
+
+    let counts = ChatDeleted { files_deleted: deleted.len() as u64, files_detached: detached.len() as u64 };
     let event = Event::new(EventKind::ChatDeleted, actor).chat(Some(id)).detail(version.to_string());
-    events::write(conn, &event, now).await?;
-    Ok(ChatDeleted { files_deleted: files_deleted as u64, files_detached: files_detached as u64 })
+    let all: Vec<Event> = deleted.into_iter().chain(detached).chain([event]).collect();
+    events::write_all(conn, &all, now).await?;
+    Ok(counts)
 }

@@ -2,34 +2,55 @@
 //!
 //! Not here: the commit that makes a file of them (`uploads.rs`), and where they lie (`adapters/blobs`).
 
-use diesel::{dsl::exists, prelude::*};
+use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::{
     Conn, change_content, events,
     rows::{self, BlobRow},
-    schema::blobs,
+    schema::{blobs, hits},
 };
 use crate::{
     domain::{
-        Actor, Blob, BlobKey, BlobState, Event, EventKind, Sha256, Time, Verdict, VerdictKind, admission::Cleared,
+        Actor, Blob, BlobKey, BlobState, Event, EventKind, Hit, Sha256, Time, Verdict, VerdictKind, admission::Cleared,
     },
     ports::StoreError,
 };
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = hits)]
+struct HitRow {
+    id: i64,
+    signature: String,
+    engine: String,
+    signatures: String,
+    made: Option<i64>,
+    at: i64,
+}
 
 /// A scanner looked, and nothing was found.
 pub(super) const fn is_looked(verdict: &Verdict) -> bool {
     matches!(verdict.kind, VerdictKind::Clean | VerdictKind::UnscannableAccepted)
 }
 
-/// The same bytes are in quarantine by a hit that is later than the beginning of this verdict's scan.
-pub(super) async fn was_hit_since(conn: &mut Conn, cleared: &Cleared, verdict: &Verdict) -> Result<bool, StoreError> {
-    let hit = blobs::table
-        .filter(blobs::sha256.eq(cleared.received.sha256.0.as_slice()))
-        .filter(blobs::size.eq(i64::try_from(cleared.received.size).unwrap_or(i64::MAX)))
-        .filter(blobs::state.eq(rows::blob_state_name(BlobState::Quarantined)))
-        .filter(blobs::scanned_at.gt(verdict.at.0));
-    Ok(diesel::select(exists(hit)).get_result(conn).await?)
+/// What was found in these bytes, if anything was and no newer signatures have cleared them since.
+pub(super) async fn find_hit(conn: &mut Conn, sha256: &Sha256) -> Result<Option<Hit>, StoreError> {
+    let row: Option<HitRow> = hits::table
+        .filter(hits::sha256.eq(sha256.0.as_slice()))
+        .select(HitRow::as_select())
+        .first(conn)
+        .await
+        .optional()?;
+    Ok(row.map(|HitRow { id, signature, engine, signatures, made, at }| {
+        let verdict = Verdict { kind: VerdictKind::Infected, engine, signatures, at: Time(at) };
+        Hit { number: id, signature, verdict, made: made.map(Time) }
+    }))
+}
+
+/// Who knew of it called the bytes clean: the next one need not weigh it again.
+pub(super) async fn forget_hit(conn: &mut Conn, number: i64) -> Result<(), StoreError> {
+    diesel::delete(hits::table.find(number)).execute(conn).await?;
+    Ok(())
 }
 
 pub(super) async fn new_blob(
@@ -58,10 +79,18 @@ pub(super) async fn new_blob(
     Ok(Blob { id, key, sha256, size, state: BlobState::Active, verdict })
 }
 
-/// The blob to be shared, if it is still ACTIVE, with the better of the two verdicts stored.
-pub(super) async fn shared_blob(conn: &mut Conn, id: i64, verdict: Verdict) -> Result<Option<Blob>, StoreError> {
+/// The blob to be shared, if it is still ACTIVE and of the same bytes, with the better of the two verdicts stored: one on
+/// other bytes says nothing of it.
+pub(super) async fn shared_blob(
+    conn: &mut Conn,
+    id: i64,
+    cleared: &Cleared,
+    verdict: Verdict,
+) -> Result<Option<Blob>, StoreError> {
     let active = blobs::table
         .filter(blobs::id.eq(id))
+        .filter(blobs::sha256.eq(cleared.received.sha256.0.as_slice()))
+        .filter(blobs::size.eq(i64::try_from(cleared.received.size).unwrap_or(i64::MAX)))
         .filter(blobs::state.eq(rows::blob_state_name(BlobState::Active)))
         .select(BlobRow::as_select());
     let row: Option<BlobRow> = changing!(active).first(conn).await.optional()?;
@@ -102,18 +131,31 @@ pub(in super::super) async fn find_blob(
     row.map(Blob::try_from).transpose()
 }
 
-/// A commit of the same bytes is waited for and its blob hit, or it finds what was found.
-pub(super) async fn quarantine(
-    conn: &mut Conn,
-    sha256: Sha256,
-    verdict: Verdict,
-    signature: String,
-) -> Result<u64, StoreError> {
+/// A commit of the same bytes is waited for and its blob hit, or it finds what was found: by the number that the database
+/// gives each hit, whatever the clocks of the nodes say.
+pub(super) async fn quarantine(conn: &mut Conn, sha256: Sha256, hit: Hit) -> Result<u64, StoreError> {
     change_content(conn, &sha256).await?;
+    let Hit { signature, verdict, made, number: _ } = hit;
+    let known = find_hit(conn, &sha256).await?;
+    // One by the same signatures, or by newer ones, says more than this.
+    if !known.as_ref().is_some_and(|known| known.stands_against(&verdict.signatures, made)) {
+        diesel::delete(hits::table.filter(hits::sha256.eq(sha256.0.as_slice()))).execute(conn).await?;
+        diesel::insert_into(hits::table)
+            .values((
+                hits::sha256.eq(sha256.0.as_slice()),
+                hits::signature.eq(&signature),
+                hits::engine.eq(&verdict.engine),
+                hits::signatures.eq(&verdict.signatures),
+                hits::made.eq(made.map(|made| made.0)),
+                hits::at.eq(verdict.at.0),
+            ))
+            .execute(conn)
+            .await?;
+    }
     let active = blobs::table
         .filter(blobs::sha256.eq(sha256.0.as_slice()))
         .filter(blobs::state.eq(rows::blob_state_name(BlobState::Active)));
-    let hit = diesel::update(active)
+    let quarantined = diesel::update(active)
         .set((
             blobs::state.eq(rows::blob_state_name(BlobState::Quarantined)),
             blobs::verdict.eq(rows::verdict_name(verdict.kind)),
@@ -124,9 +166,7 @@ pub(super) async fn quarantine(
         ))
         .execute(conn)
         .await?;
-    for _ in 0..hit {
-        let event = Event::new(EventKind::BlobQuarantined, Actor::SYSTEM).detail(signature.clone());
-        events::write(conn, &event, verdict.at).await?;
-    }
-    Ok(hit as u64)
+    let event = Event::new(EventKind::BlobQuarantined, Actor::SYSTEM).detail(signature);
+    events::write_all(conn, &vec![event; quarantined], verdict.at).await?;
+    Ok(quarantined as u64)
 }

@@ -7,9 +7,9 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{Conn, rows, schema::events, statement::Statement};
+use super::{Conn, is_read_only, rows, schema::events, statement::Statement};
 use crate::{
-    domain::{Actor, Event, Time},
+    domain::{Actor, Event, EventKind, Time},
     ports::StoreError,
 };
 
@@ -36,8 +36,10 @@ pub(super) fn actor_columns(actor: &Actor) -> (Option<&'static str>, Option<&str
     )
 }
 
-/// Writes one event.
+/// Writes one event. [`StoreError::ReadOnly`] for a change where `read_only` was set before it: that setting's own event
+/// has its place in the same order.
 pub(super) async fn write(conn: &mut Conn, event: &Event, now: Time) -> Result<(), StoreError> {
+    allow(conn, event.kind).await?;
     let (person_kind, person_id, acting_service) = actor_columns(&event.actor);
     let row = NewEvent {
         at: now.0,
@@ -54,30 +56,40 @@ pub(super) async fn write(conn: &mut Conn, event: &Event, now: Time) -> Result<(
     Ok(())
 }
 
-/// Writes events in their order, by one statement.
+/// Events of one statement: each binds nine values, of which an engine takes some ten thousands.
+const AT_ONCE: usize = 1_000;
+
+/// Before events of this kind are written: the engine sees to it itself, or is asked here.
+pub(super) async fn allow(conn: &mut Conn, kind: EventKind) -> Result<(), StoreError> {
+    if kind.is_change() && is_read_only(conn).await? { Err(StoreError::ReadOnly) } else { Ok(()) }
+}
+
+/// Writes events in their order, by few statements; see `write`.
 pub(super) async fn write_all(conn: &mut Conn, all: &[Event], now: Time) -> Result<(), StoreError> {
-    if all.is_empty() {
-        return Ok(());
+    if let Some(change) = all.iter().find(|event| event.kind.is_change()) {
+        allow(conn, change.kind).await?;
     }
-    let mut insert = Statement::new(
-        "INSERT INTO events (at, kind, person_kind, person_id, acting_service, file_id, chat_id, reason, detail) ",
-    );
-    for (i, event) in all.iter().enumerate() {
-        insert.sql(if i == 0 { "VALUES (" } else { ", (" });
-        columns(&mut insert, event, now);
-        match &event.file {
-            Some(id) => insert.bytes(&id.0),
-            None => insert.sql("NULL"),
-        };
-        insert.sql(", ").nullable_text(event.chat.as_ref().map(|id| id.as_str()));
-        insert.sql(", ").nullable_text(event.reason.map(|r| r.name()));
-        insert.sql(", ").nullable_text(event.detail.as_deref()).sql(")");
+    for some in all.chunks(AT_ONCE) {
+        let mut insert = Statement::new(
+            "INSERT INTO events (at, kind, person_kind, person_id, acting_service, file_id, chat_id, reason, detail) ",
+        );
+        for (i, event) in some.iter().enumerate() {
+            insert.sql(if i == 0 { "VALUES (" } else { ", (" });
+            columns(&mut insert, event, now);
+            match &event.file {
+                Some(id) => insert.bytes(&id.0),
+                None => insert.sql("NULL"),
+            };
+            insert.sql(", ").nullable_text(event.chat.as_ref().map(|id| id.as_str()));
+            insert.sql(", ").nullable_text(event.reason.map(|r| r.name()));
+            insert.sql(", ").nullable_text(event.detail.as_deref()).sql(")");
+        }
+        insert.query().execute(conn).await?;
     }
-    insert.query().execute(conn).await?;
     Ok(())
 }
 
-/// The head of an `INSERT … SELECT` or `INSERT … VALUES` of many events; [`columns`] gives each row's first columns.
+/// The head of an `INSERT … VALUES` of many events; [`columns`] gives each row's first columns.
 pub(super) const INSERT: &str =
     "INSERT INTO events (at, kind, person_kind, person_id, acting_service, file_id, chat_id) ";
 

@@ -211,6 +211,7 @@ pub(super) async fn attach(
     }
     if !fresh.is_empty() {
         let event = Event::new(EventKind::FileAttached, Actor::from(caller));
+        events::allow(conn, event.kind).await?;
         let mut insert = Statement::new(events::INSERT);
         for (i, chat) in wanted.keys().filter(|chat| fresh.contains(*chat)).enumerate() {
             insert.sql(if i == 0 { "VALUES (" } else { ", (" });

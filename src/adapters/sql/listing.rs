@@ -58,14 +58,24 @@ pub(in super::super) async fn list(
 /// How many match, among the first `most` rows of the index that is walked: a count holds a reader, of which there are
 /// few, so it must end soon whatever is asked for.
 pub(in super::super) async fn count(conn: &mut Conn, plan: &Plan<'_>, most: i64) -> Result<Total, StoreError> {
-    let end: Option<Spot> = plan.window_end(None, most).query().get_result(conn).await.optional()?;
-    let end = end.map(Place::from);
+    let end = window_end(conn, plan, None, most).await?;
     let counted: Counted = plan.total(end).query().get_result(conn).await?;
     let is_lower_bound = match end {
-        Some(_) => plan.window_end(end, 1).query().get_result::<Spot>(conn).await.optional()?.is_some(),
+        Some(_) => window_end(conn, plan, end, 1).await?.is_some(),
         None => false,
     };
     Ok(Total { files: counted.total.unsigned_abs(), is_lower_bound })
+}
+
+/// The last place of a window of so many rows of the index, if there are so many.
+pub(in super::super) async fn window_end(
+    conn: &mut Conn,
+    plan: &Plan<'_>,
+    after: Option<Place>,
+    size: i64,
+) -> Result<Option<Place>, StoreError> {
+    let spot: Option<Spot> = plan.window_end(after, size).query().get_result(conn).await.optional()?;
+    Ok(spot.map(Place::from))
 }
 
 /// The places of the page's rows, and where the next page starts.
@@ -81,8 +91,7 @@ async fn walk(
     let mut window = limit as i64 + SPARE;
     loop {
         let size = window.min(MAX_EXAMINED - examined);
-        let end: Option<Spot> = plan.window_end(from, size).query().get_result(conn).await.optional()?;
-        let end = end.map(Place::from);
+        let end = window_end(conn, plan, from, size).await?;
         let wanted = limit + 1 - found.len();
         let spots: Vec<Spot> = plan.page(from, end, wanted as i64).query().load(conn).await?;
         found.extend(spots.into_iter().map(Place::from));

@@ -1,7 +1,7 @@
 //! The stores of `ports/store.rs` over SQL; diesel is known here alone.
 //!
 //! The bodies of the transactions (`uploads.rs`, `content.rs`, `files.rs`, `listing.rs`, `chats.rs`, `settings.rs`,
-//! `pairing.rs`, `events.rs`) are plain async functions over a `Conn`, written once and compiled once for each engine:
+//! `keys.rs`, `pairing.rs`, `events.rs`) are plain async functions over a `Conn`, written once and compiled once for each engine:
 //! `on_sqlite.rs` and `on_postgres.rs` name the connection and the few words in which the engines differ. What runs the
 //! bodies is `sqlite.rs` (threads, group commit) and `postgres/` (pool, retries, lost commits).
 //!
@@ -14,14 +14,21 @@ use std::{io, path::Path, sync::Arc};
 
 use diesel::result::{DatabaseErrorKind, Error};
 
-use crate::ports::{Stop, StoreError};
+use crate::{
+    domain::BlobKey,
+    ports::{Changes, Stop, StoreClaim, StoreError},
+};
 
+mod key_row;
 mod on_postgres;
 mod on_sqlite;
 mod postgres;
 mod rows;
 mod schema;
 mod sqlite;
+mod tables;
+
+pub use tables::{DatabaseAt, OneMove, Steps, tables};
 
 /// The stores over one SQLite file. Cheap to clone; [`SqliteStore::close`] ends all clones.
 #[derive(Clone)]
@@ -34,6 +41,12 @@ impl SqliteStore {
     /// Blocks for as long as a migration takes: call it before serving, or off the async threads.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         Ok(Self { engine: Arc::new(sqlite::Engine::open(path)?) })
+    }
+
+    /// What a database that is there says of its store of bytes: its claim, and keys that it names. Changes nothing.
+    /// Blocks.
+    pub fn look_pairing(path: &Path) -> Result<(Option<StoreClaim>, Vec<BlobKey>), StoreError> {
+        sqlite::look_pairing(path)
     }
 
     /// An orderly end: what was asked before is done and answered, what is asked later is `Unavailable`. Returns when
@@ -52,15 +65,37 @@ pub struct PostgresStore {
     engine: Arc<postgres::Engine>,
 }
 
+/// What a look at a PostgreSQL server shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looked {
+    /// The server and the database.
+    pub told: String,
+    /// Standbys that no commit waits for: one that takes over lacks the last of what was acknowledged.
+    pub lossy_standbys: u64,
+}
+
 impl PostgresStore {
     /// Connects, migrates if need be. Refuses a server that is too old, or whose commits would not be durable.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         Ok(Self { engine: Arc::new(postgres::Engine::open(url).await?) })
     }
 
-    /// Which server answers there, for people. Changes nothing.
-    pub async fn look(url: &str) -> Result<String, StoreError> {
+    /// Which server answers there, for people, and what it would lose. Changes nothing.
+    pub async fn look(url: &str) -> Result<Looked, StoreError> {
         postgres::look(url).await
+    }
+
+    /// What a database that is there says of its store of bytes: its claim, and keys that it names. Changes nothing.
+    pub async fn look_pairing(url: &str) -> Result<(Option<StoreClaim>, Vec<BlobKey>), StoreError> {
+        on_postgres::pairing::look(&mut postgres::Server::parse(url)?.connect().await?).await
+    }
+
+    /// What other nodes change, told as it happens, over a connection of its own.
+    ///
+    /// # Errors
+    /// A URL that none can be made of.
+    pub fn changes(url: &str) -> Result<impl Changes, StoreError> {
+        Ok(postgres::Listener::new(&postgres::Server::parse(url)?))
     }
 
     /// An orderly end: what was asked before is done and answered, what is asked later is `Unavailable`.
@@ -91,8 +126,11 @@ impl From<Error> for StoreError {
 /// constants of their sources; that PostgreSQL speaks English is seen to for each connection (`postgres/connect.rs`).
 fn judge_text(text: String) -> StoreError {
     let has = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
+    // A trigger of ours.
+    if has(&["lhfile: read_only"]) {
+        StoreError::ReadOnly
     // PostgreSQL: 40P01.
-    if has(&["is locked", "deadlock detected"]) {
+    } else if has(&["is locked", "deadlock detected"]) {
         StoreError::Conflict(text)
     // PostgreSQL: 53100, which tells the system's own words.
     } else if has(&["disk is full", "No space left on device", "Disk quota exceeded"]) {

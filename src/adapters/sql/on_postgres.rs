@@ -4,11 +4,15 @@
 
 #![expect(clippy::duplicate_mod, reason = "each body is written once and compiled for both engines")]
 
+use diesel::sql_types::BigInt;
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
 
 use self::statement::Statement;
-use super::{PostgresStore as SqlStore, rows, schema};
-use crate::{domain::Sha256, ports::StoreError};
+use super::{PostgresStore as SqlStore, key_row, rows, schema};
+use crate::{
+    domain::{Sha256, Time},
+    ports::StoreError,
+};
 
 /// What the bodies run on.
 pub(super) type Conn = AsyncPgConnection;
@@ -20,6 +24,13 @@ pub(super) type Backend = diesel::pg::Pg;
 macro_rules! changing {
     ($query:expr) => {
         $query.for_no_key_update()
+    };
+}
+
+/// As `changing`, without the rows that another transaction changes just now.
+macro_rules! changing_free {
+    ($query:expr) => {
+        $query.for_no_key_update().skip_locked()
     };
 }
 
@@ -55,6 +66,27 @@ async fn content(conn: &mut Conn, lock: &str, sha256: &Sha256) -> Result<(), Sto
     Ok(())
 }
 
+diesel::define_sql_function! {
+    /// Of `migrations/postgres/`: the database's own time with so many microseconds added.
+    fn lhfile_from_now(micros: BigInt) -> BigInt;
+}
+
+/// The moment that is so many seconds from now, by the one clock that all nodes share.
+fn from_now(_now: Time, secs: i64) -> lhfile_from_now<i64> {
+    lhfile_from_now(secs.saturating_mul(Time::SECOND))
+}
+
+/// Tells every node, when this transaction commits, that settings or keys changed (`postgres/listen.rs` hears it).
+async fn announce(conn: &mut Conn) -> Result<(), StoreError> {
+    diesel::sql_query(super::postgres::ANNOUNCE).execute(conn).await?;
+    Ok(())
+}
+
+/// Whether changes are refused: here a trigger asks, under the lock of the writer of events.
+async fn is_read_only(_conn: &mut Conn) -> Result<bool, StoreError> {
+    Ok(false)
+}
+
 /// How the n-th bound value (from 1) is written.
 fn placeholder(n: usize) -> String {
     format!("${n}")
@@ -74,14 +106,22 @@ fn lower(column: &str) -> String {
 pub(super) mod chats;
 #[path = "content.rs"]
 pub(super) mod content;
+#[path = "copying.rs"]
+pub(super) mod copying;
+#[path = "copying/words_postgres.rs"]
+mod copying_words;
 #[path = "events.rs"]
 pub(super) mod events;
 #[path = "files.rs"]
 pub(super) mod files;
+#[path = "keys.rs"]
+pub(super) mod keys;
 #[path = "listing.rs"]
 pub(super) mod listing;
+#[path = "moving.rs"]
+mod moving;
 #[path = "pairing.rs"]
-mod pairing;
+pub(super) mod pairing;
 #[path = "settings.rs"]
 pub(super) mod settings;
 #[path = "statement.rs"]

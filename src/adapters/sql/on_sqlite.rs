@@ -7,8 +7,11 @@ use diesel::SqliteConnection;
 use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 
 use self::statement::Statement;
-use super::{SqliteStore as SqlStore, rows, schema, sqlite};
-use crate::{domain::Sha256, ports::StoreError};
+use super::{SqliteStore as SqlStore, key_row, rows, schema, sqlite};
+use crate::{
+    domain::{Sha256, Time},
+    ports::StoreError,
+};
 
 /// What the bodies run on.
 pub(super) type Conn = SyncConnectionWrapper<SqliteConnection, sqlite::Inline>;
@@ -17,6 +20,13 @@ pub(super) type Backend = diesel::sqlite::Sqlite;
 
 /// A query whose rows this transaction may change, or whose change it forbids: here it is alone anyway.
 macro_rules! changing {
+    ($query:expr) => {
+        $query
+    };
+}
+
+/// As `changing`: here no other transaction changes any.
+macro_rules! changing_free {
     ($query:expr) => {
         $query
     };
@@ -44,6 +54,25 @@ async fn change_content(_conn: &mut Conn, _sha256: &Sha256) -> Result<(), StoreE
     Ok(())
 }
 
+/// The moment that is so many seconds from now: the one node's own clock is all there is.
+fn from_now(now: Time, secs: i64) -> i64 {
+    now.plus_secs(secs).0
+}
+
+/// Tells every node that settings or keys changed: here there is no other.
+async fn announce(_conn: &mut Conn) -> Result<(), StoreError> {
+    Ok(())
+}
+
+/// Whether changes are refused.
+async fn is_read_only(conn: &mut Conn) -> Result<bool, StoreError> {
+    use super::schema::settings;
+    use diesel::prelude::*;
+    use diesel_async::RunQueryDsl;
+    let set = settings::table.filter(settings::key.eq("read_only")).filter(settings::value.eq("true"));
+    Ok(diesel::select(diesel::dsl::exists(set)).get_result(conn).await?)
+}
+
 /// How the n-th bound value (from 1) is written.
 fn placeholder(_n: usize) -> String {
     "?".to_owned()
@@ -63,14 +92,22 @@ fn lower(column: &str) -> String {
 pub(super) mod chats;
 #[path = "content.rs"]
 pub(super) mod content;
+#[path = "copying.rs"]
+pub(super) mod copying;
+#[path = "copying/words_sqlite.rs"]
+mod copying_words;
 #[path = "events.rs"]
 pub(super) mod events;
 #[path = "files.rs"]
 pub(super) mod files;
+#[path = "keys.rs"]
+pub(super) mod keys;
 #[path = "listing.rs"]
 pub(super) mod listing;
+#[path = "moving.rs"]
+mod moving;
 #[path = "pairing.rs"]
-mod pairing;
+pub(super) mod pairing;
 #[path = "settings.rs"]
 pub(super) mod settings;
 #[path = "statement.rs"]

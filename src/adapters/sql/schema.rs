@@ -19,6 +19,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    hits (id) {
+        id -> BigInt,
+        sha256 -> Binary,
+        signature -> Text,
+        engine -> Text,
+        signatures -> Text,
+        made -> Nullable<BigInt>,
+        at -> BigInt,
+    }
+}
+
+diesel::table! {
     files (number) {
         number -> BigInt,
         id -> Binary,
@@ -122,6 +134,35 @@ diesel::table! {
         person_kind -> Nullable<Text>,
         person_id -> Nullable<Text>,
         acting_service -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    access_keys (number) {
+        number -> BigInt,
+        id -> Binary,
+        hash -> Binary,
+        person_kind -> Text,
+        person_id -> Text,
+        permissions -> Text,
+        chats -> Text,
+        vid -> Nullable<Text>,
+        ceiling_service -> Nullable<Text>,
+        ceiling_chats -> Nullable<Text>,
+        label -> Text,
+        created_kind -> Text,
+        created_id -> Text,
+        created_service -> Nullable<Text>,
+        created_at -> BigInt,
+        expires_at -> BigInt,
+        retired_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    access_keys_version (id) {
+        id -> BigInt,
+        version -> BigInt,
     }
 }
 

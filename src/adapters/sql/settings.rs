@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::{
-    Conn, events,
+    Conn, announce, events,
     rows::corrupt,
     schema::{settings, settings_history, settings_version},
 };
@@ -79,5 +79,6 @@ pub(super) async fn save(
         .await?;
     let event = Event::new(EventKind::SettingsUpdated, actor.clone()).detail(version.to_string());
     events::write(conn, &event, now).await?;
+    announce(conn).await?;
     Ok(version)
 }

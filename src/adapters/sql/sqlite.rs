@@ -21,8 +21,11 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::oneshot;
 
-use super::on_sqlite::Conn;
-use crate::ports::{Begun, Committed, Intent, Stop, StoreError};
+use super::on_sqlite::{Conn, pairing};
+use crate::{
+    domain::BlobKey,
+    ports::{Begun, Committed, Intent, Stop, StoreClaim, StoreError},
+};
 
 mod job;
 mod watermark;
@@ -30,7 +33,7 @@ mod watermark;
 use job::{Body, Commits, Failure, Job, closed};
 use watermark::Watermark;
 
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+pub(super) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 /// Most bodies in one transaction.
 pub(super) const MAX_GROUP: usize = 64;
 /// Threads that read.
@@ -76,9 +79,7 @@ impl Engine {
         })?;
         create(path).map_err(StoreError::Unavailable)?;
         let mut writer = connect(path)?;
-        writer
-            .run_pending_migrations(MIGRATIONS)
-            .map_err(|e| StoreError::Refused(format!("the migrations failed: {e}")))?;
+        migrate(&mut writer)?;
         let watermark = Arc::new(Watermark::new(path));
         let (writes, queue) = crossbeam_channel::unbounded();
         let (writer, rising) = (SyncConnectionWrapper::new(writer), Arc::clone(&watermark));
@@ -174,6 +175,16 @@ impl Engine {
     }
 }
 
+/// Runs the steps that never ran, all or none; whoever else would do so at the same time waits.
+fn migrate(conn: &mut SqliteConnection) -> Result<(), StoreError> {
+    let failed =
+        |e: Box<dyn std::error::Error + Send + Sync>| StoreError::Refused(format!("the migrations failed: {e}"));
+    if conn.has_pending_migration(MIGRATIONS).map_err(failed)? {
+        conn.immediate_transaction(|conn| conn.run_pending_migrations(MIGRATIONS).map(drop).map_err(failed))?;
+    }
+    Ok(())
+}
+
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>, StoreError> {
     thread::Builder::new().name(name.to_owned()).spawn(work).map_err(StoreError::Unavailable)
 }
@@ -184,7 +195,7 @@ fn create(path: &str) -> io::Result<()> {
 }
 
 /// A connection whose OK is durable; anything else is refused (start-up check S1).
-fn connect(path: &str) -> Result<SqliteConnection, StoreError> {
+pub(super) fn connect(path: &str) -> Result<SqliteConnection, StoreError> {
     let mut conn = SqliteConnection::establish(path)
         .map_err(|e| StoreError::Unavailable(io::Error::other(format!("the database does not open: {e}"))))?;
     conn.batch_execute(
@@ -204,6 +215,16 @@ fn connect(path: &str) -> Result<SqliteConnection, StoreError> {
         }
     }
     Ok(conn)
+}
+
+/// What a file that is there says of its store of bytes. Opened to be read only, beside whoever serves it. Blocks.
+pub(super) fn look_pairing(path: &Path) -> Result<(Option<StoreClaim>, Vec<BlobKey>), StoreError> {
+    let opened = SqliteConnection::establish(&format!("file:{}?mode=ro", path.display()));
+    let mut conn =
+        opened.map_err(|e| StoreError::Unavailable(io::Error::other(format!("the database does not open: {e}"))))?;
+    conn.batch_execute("PRAGMA busy_timeout = 5000").map_err(StoreError::from)?;
+    let mut conn = SyncConnectionWrapper::new(conn);
+    pairing::look(&mut conn).now_or_never().expect("ready at once, see Inline")
 }
 
 #[derive(diesel::QueryableByName)]

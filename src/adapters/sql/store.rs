@@ -7,19 +7,20 @@ use std::time::Instant;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 
-use super::{SqlStore, chats, content, events, files, listing, pairing, settings, uploads};
+use super::{SqlStore, chats, content, events, files, keys, listing, pairing, settings, uploads};
 use crate::{
     domain::{
-        Actor, Blob, Caller, Chat, ChatId, Event, FileView, Person, Refusal, RequestId, Settings, Sha256, StoreId,
-        Time, Verdict,
+        Actor, Blob, BlobKey, Caller, Chat, ChatId, Event, FileView, Hit, KeyId, Person, Refusal, RequestId, Settings,
+        Sha256, StoreId, Time, Verdict,
         access::Deletion,
+        key::{Key, Reach},
         listing::{FileQuery, FileRef, Page},
         settings::SettingValue,
     },
     ports::{
-        Admit, AttachTo, Before, Begun, ChatDeleted, ChatQuery, ChatStore, ChatTold, Commit, Committed, FileChange,
-        FileStore, Intent, MultipartId, NewUpload, PairingStore, SettingsStore, Stop, Store, StoreClaim, StoreError,
-        StoredSettings, UploadStore,
+        Admit, AttachTo, Before, Begun, ChatDeleted, ChatQuery, ChatStore, ChatTold, Commit, Committed, Dead,
+        FileChange, FileStore, Intent, KeyQuery, KeyStore, LiveKeys, MultipartId, NewUpload, PairingStore,
+        SettingsStore, Stop, Store, StoreClaim, StoreError, StoredSettings, UploadStore,
     },
     telemetry::names,
 };
@@ -74,16 +75,20 @@ impl UploadStore for SqlStore {
         timed!(self.write, "fence_upload", |conn| uploads::fence(conn, intent))
     }
 
-    async fn abort_upload(&self, intent: Intent, event: Event, now: Time) -> Result<(), StoreError> {
-        timed!(self.write, "abort_upload", |conn| uploads::abort(conn, intent, event, now))
+    async fn abort_upload(&self, intent: Intent, event: Event, now: Time, stays_secs: i64) -> Result<(), StoreError> {
+        timed!(self.write, "abort_upload", |conn| uploads::abort(conn, intent, event, now, stays_secs))
     }
 
-    async fn renew_leases(&self, alive: &[Intent], until: Time) -> Result<(), StoreError> {
+    async fn end_buried(&self, intent: Intent) -> Result<(), StoreError> {
+        timed!(self.write, "end_buried", |conn| uploads::end_buried(conn, intent))
+    }
+
+    async fn renew_leases(&self, alive: &[Intent], now: Time, secs: i64) -> Result<(), StoreError> {
         let alive = alive.iter().map(|intent| intent.id).collect();
-        timed!(self.write, "renew_leases", |conn| uploads::renew_leases(conn, alive, until))
+        timed!(self.write, "renew_leases", |conn| uploads::renew_leases(conn, alive, now, secs))
     }
 
-    async fn list_dead_uploads(&self, own: Option<&str>, now: Time, limit: i64) -> Result<Vec<Intent>, StoreError> {
+    async fn list_dead_uploads(&self, own: Option<&str>, now: Time, limit: i64) -> Result<Vec<Dead>, StoreError> {
         let own = own.map(str::to_owned);
         timed!(self.read, "list_dead_uploads", |conn| uploads::list_dead(conn, own, now, limit))
     }
@@ -96,9 +101,15 @@ impl UploadStore for SqlStore {
         timed!(self.read, "find_blob", |conn| content::find_blob(conn, sha256, size))
     }
 
-    async fn quarantine(&self, sha256: Sha256, verdict: Verdict, signature: &str) -> Result<u64, StoreError> {
-        let signature = signature.to_owned();
-        timed!(self.write, "quarantine", |conn| content::quarantine(conn, sha256, verdict, signature))
+    async fn quarantine(
+        &self,
+        sha256: Sha256,
+        verdict: Verdict,
+        signature: &str,
+        made: Option<Time>,
+    ) -> Result<u64, StoreError> {
+        let hit = Hit { number: 0, signature: signature.to_owned(), verdict, made };
+        timed!(self.write, "quarantine", |conn| content::quarantine(conn, sha256, hit))
     }
 
     async fn record(&self, event: Event, now: Time) -> Result<(), StoreError> {
@@ -221,6 +232,33 @@ impl PairingStore for SqlStore {
 
     async fn confirm_store_id(&self) -> Result<(), StoreError> {
         timed!(self.write, "confirm_store_id", |conn| pairing::confirm(conn))
+    }
+
+    async fn list_newest_keys(&self) -> Result<Vec<BlobKey>, StoreError> {
+        timed!(self.read, "list_newest_keys", |conn| pairing::newest_keys(conn))
+    }
+}
+
+#[async_trait]
+impl KeyStore for SqlStore {
+    async fn create_key(&self, key: Key, hash: Sha256) -> Result<(), Stop> {
+        timed!(self.write, "create_key", |conn| keys::create(conn, key, hash))
+    }
+
+    async fn list_keys(&self, query: KeyQuery) -> Result<Vec<(i64, Key)>, StoreError> {
+        timed!(self.read, "list_keys", |conn| keys::list(conn, query))
+    }
+
+    async fn retire_key(&self, id: KeyId, reach: Reach, actor: Actor, now: Time) -> Result<Key, Stop> {
+        timed!(self.write, "retire_key", |conn| keys::retire(conn, id, reach, actor, now))
+    }
+
+    async fn load_keys(&self, now: Time) -> Result<LiveKeys, StoreError> {
+        timed!(self.read, "load_keys", |conn| keys::load(conn, now))
+    }
+
+    async fn keys_version(&self) -> Result<i64, StoreError> {
+        timed!(self.read, "keys_version", |conn| keys::version(conn))
     }
 }
 

@@ -1,277 +1,29 @@
-//! The behaviour of a store, written against the ports, so that every engine runs the same rules: `tests/on_sqlite.rs`
-//! and `tests/on_postgres.rs` each name all of them, and what is their engine's own.
+//! What is an engine's own: its query plans, the bounds on what it looks at, group commit, the pool, lost commits.
+//! `tests/on_sqlite.rs` and `tests/on_postgres.rs` each name what is tried on theirs.
 //!
-//! Not here: the pure rules (`domain/`). This file makes the world that the rules are tried in.
+//! Not here: what every store must do (the contract, `adapters/tests/store.rs`, whose world is used here, too).
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, AtomicU64, Ordering},
-};
-
-use cluster::cluster;
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{PostgresStore, SqliteStore};
 use crate::{
-    domain::{
-        Actor, BlobKey, Caller, Ceiling, ChatSet, ChatStatus, CodeHash, FileId, FileView, Permission, Permissions,
-        Settings, Sha256, Time, Verdict, VerdictKind,
-        admission::{self, Admitted, Cleared, Declared, Finding, Received, Target},
-        listing::FileRef,
-        media_type::{Format, Observed},
+    adapters::tests::store::{
+        engines::{
+            cluster::{self, cluster},
+            database, open,
+        },
+        *,
     },
-    ports::{Admit, Begun, BytesAt, ChatTold, Commit, Committed, Intent, NewUpload, Stop, Store},
+    domain::{
+        Actor, BlobKey, ChatStatus, Permission, Settings, Time, VerdictKind, admission::Target, listing::FileRef,
+    },
+    ports::{Begun, BytesAt, Commit, Dead, Intent, Stop, Store},
 };
 
-#[path = "../../../tests/it/harness/postgres.rs"]
-mod cluster;
+mod copies;
+#[path = "../../../tests/it/harness/million.rs"]
+mod million;
 mod on_postgres;
 mod on_sqlite;
 mod proxy;
 mod twins;
-
-/// A store with nothing in it, a clock and a source of ids.
-struct World {
-    store: Box<dyn Store>,
-    dir: tempfile::TempDir,
-    /// On PostgreSQL: which.
-    database: Option<String>,
-    now: AtomicI64,
-    ids: AtomicU64,
-}
-
-/// The grace of closed chats.
-const GRACE: i64 = 600;
-
-fn world_of(store: Box<dyn Store>, dir: tempfile::TempDir, database: Option<String>) -> World {
-    World { store, dir, database, now: AtomicI64::new(1_000 * Time::SECOND), ids: AtomicU64::new(0) }
-}
-
-fn open(dir: &tempfile::TempDir) -> SqliteStore {
-    SqliteStore::open(&dir.path().join("lhfile.sqlite")).expect("opens")
-}
-
-fn operator(id: &str, chats: &[&str], permissions: &[Permission]) -> Caller {
-    Caller {
-        person: format!("operator:{id}").parse().expect("valid"),
-        permissions: permissions.iter().copied().collect(),
-        chats: ChatSet::from_ids(chats.iter().copied()).expect("valid"),
-        vid: None,
-        ceiling: None,
-    }
-}
-
-fn visitor(id: &str, chats: &[&str]) -> Caller {
-    Caller { person: format!("visitor:{id}").parse().expect("valid"), ..operator("0", chats, &[]) }
-}
-
-fn service(chats: &[&str]) -> Caller {
-    Caller {
-        person: "service:backend".parse().expect("valid"),
-        permissions: Permissions::all(),
-        ..operator("0", chats, &[])
-    }
-}
-
-fn acting(mut caller: Caller, chats: &[&str]) -> Caller {
-    let chats = ChatSet::from_ids(chats.iter().copied()).expect("valid");
-    caller.ceiling = Some(Ceiling { service: "backend".parse().expect("valid"), chats });
-    caller
-}
-
-fn chat(id: &str) -> Target {
-    Target::Chat(id.parse().expect("valid"))
-}
-
-fn sha(tag: u64) -> Sha256 {
-    let mut bytes = [7; 32];
-    bytes[..8].copy_from_slice(&tag.to_be_bytes());
-    Sha256(bytes)
-}
-
-fn verdict(kind: VerdictKind, signatures: &str) -> Verdict {
-    Verdict { kind, engine: "clamav".into(), signatures: signatures.into(), at: Time::from_secs(1) }
-}
-
-fn told(id: &str, status: ChatStatus, owner: Option<&str>, version: i64) -> ChatTold {
-    ChatTold {
-        id: id.parse().expect("valid"),
-        status,
-        owner: owner.map(|o| o.parse().expect("valid")),
-        closed_at: None,
-        upload_override: None,
-        version,
-    }
-}
-
-/// What is uploaded; the tests change what they are about.
-#[derive(Clone)]
-struct Upload {
-    target: Target,
-    name: String,
-    tag: u64,
-    size: u64,
-    persistent: Option<bool>,
-    request_id: Option<String>,
-    message_id: Option<String>,
-}
-
-impl Upload {
-    fn to(target: Target) -> Self {
-        Self { target, name: "a.txt".into(), tag: 0, size: 10, persistent: None, request_id: None, message_id: None }
-    }
-}
-
-impl World {
-    /// Now; each asking is a second later.
-    fn now(&self) -> Time {
-        Time(self.now.fetch_add(Time::SECOND, Ordering::Relaxed))
-    }
-
-    fn id(&self) -> [u8; 16] {
-        let mut id = [3; 16];
-        id[..8].copy_from_slice(&(self.ids.fetch_add(1, Ordering::Relaxed) + 1).to_be_bytes());
-        id
-    }
-
-    async fn put(&self, id: &str, status: ChatStatus, owner: Option<&str>) {
-        let told = vec![told(id, status, owner, 0)];
-        self.store.put_chats(told, Actor::SYSTEM, self.now()).await.expect("put");
-    }
-
-    /// Begins it whatever the chat is.
-    async fn begin(&self, caller: &Caller, upload: &Upload) -> Result<Begun, Stop> {
-        let admitted = self.admitted(upload, &settings(VerdictKind::Clean));
-        self.begin_if(caller, upload, Arc::new(move |_| Ok(admitted.clone()))).await
-    }
-
-    async fn begin_if(&self, caller: &Caller, upload: &Upload, admit: Admit) -> Result<Begun, Stop> {
-        let now = self.now();
-        let new = NewUpload {
-            key: BlobKey(self.id()),
-            node: "n1".into(),
-            person: caller.person.clone(),
-            request_id: upload.request_id.as_ref().map(|id| id.parse().expect("valid")),
-            target: upload.target.clone(),
-            now,
-            lease_until: now.plus_secs(60),
-        };
-        self.store.begin_upload(new, admit).await
-    }
-
-    async fn started(&self, caller: &Caller, upload: &Upload) -> Intent {
-        match self.begin(caller, upload).await.expect("begins") {
-            Begun::Started(intent, _) => intent,
-            Begun::Before(_) => panic!("uploaded before"),
-        }
-    }
-
-    /// What the domain's first decision makes of an upload to an open chat.
-    fn admitted(&self, upload: &Upload, settings: &Settings) -> Admitted {
-        let declared = Declared {
-            target: upload.target.clone(),
-            name: upload.name.clone(),
-            content_type: String::new(),
-            size: None,
-            sha256: None,
-            persistent: upload.persistent,
-            request_id: None,
-            message_id: upload.message_id.clone(),
-        };
-        let id = upload.target.chat().cloned();
-        let open = id.map(|id| crate::domain::Chat {
-            id,
-            status: ChatStatus::Active,
-            owner: None,
-            closed_at: None,
-            upload_override: None,
-            version: 1,
-            deleted: false,
-        });
-        let health = admission::Service { scanner_healthy: true, room_bytes: u64::MAX };
-        admission::admit(&service(&["*"]), declared, open.as_ref(), settings, health).expect("admitted")
-    }
-
-    /// What the domain's three decisions make of an upload.
-    fn cleared(&self, upload: &Upload, kind: VerdictKind) -> Cleared {
-        let settings = settings(kind);
-        let admitted = self.admitted(upload, &settings);
-        let received = Received { size: upload.size, sha256: sha(upload.tag), commit_size: None, commit_sha256: None };
-        let accepted = admission::accept(admitted, received, Observed::plain(Format::Text)).expect("accepted");
-        let finding = if kind == VerdictKind::NotScanned { Finding::NotDue } else { Finding::Clean };
-        admission::clear(accepted, finding, &settings).expect("cleared")
-    }
-
-    fn commit(&self, caller: &Caller, upload: &Upload, intent: Intent) -> Commit {
-        Commit {
-            intent,
-            cleared: self.cleared(upload, VerdictKind::Clean),
-            caller: caller.clone(),
-            file_id: FileId(self.id()),
-            code_hash: CodeHash(self.id()),
-            bytes: BytesAt::Published,
-            verdict: verdict(VerdictKind::Clean, "27000"),
-            grace_secs: GRACE,
-            now: self.now(),
-        }
-    }
-
-    async fn upload(&self, caller: &Caller, upload: &Upload) -> FileView {
-        let intent = self.started(caller, upload).await;
-        ready(self.store.commit_upload(self.commit(caller, upload, intent)).await.expect("commits"))
-    }
-
-    async fn find(&self, view: &FileView, caller: &Caller) -> Option<FileView> {
-        let by_id = self.store.find_file(FileRef::Id(view.file.id), caller).await.expect("finds");
-        let by_code = self.store.find_file(FileRef::Code(view.file.message_code()), caller).await.expect("finds");
-        assert_eq!(by_id, by_code);
-        by_id
-    }
-
-    /// Changes rows behind the store's back.
-    fn execute(&self, sql: &str) {
-        use diesel::{Connection, connection::SimpleConnection};
-        if let Some(database) = &self.database {
-            cluster().psql(database, sql);
-            return;
-        }
-        let path = self.dir.path().join("lhfile.sqlite");
-        let mut conn = diesel::SqliteConnection::establish(path.to_str().expect("UTF-8")).expect("opens");
-        conn.batch_execute(sql).expect("runs");
-    }
-
-    /// The kinds of all events, in order, read by a connection of its own.
-    fn events(&self) -> Vec<String> {
-        use diesel::{Connection, QueryDsl, RunQueryDsl};
-        if let Some(database) = &self.database {
-            return cluster().psql(database, "SELECT kind FROM events ORDER BY seq");
-        }
-        let path = self.dir.path().join("lhfile.sqlite");
-        let mut conn = diesel::SqliteConnection::establish(path.to_str().expect("UTF-8")).expect("opens");
-        let events = super::schema::events::table;
-        events.select(super::schema::events::kind).order(super::schema::events::seq).load(&mut conn).expect("loads")
-    }
-}
-
-/// Settings under which such a verdict comes about.
-fn settings(kind: VerdictKind) -> Settings {
-    Settings {
-        operator_extensions: vec!["txt".into(), "zzz".into()],
-        antivirus_enabled: kind != VerdictKind::NotScanned,
-        ..Settings::default()
-    }
-}
-
-fn ready(committed: Committed) -> FileView {
-    match committed {
-        Committed::Ready(view) => *view,
-        Committed::BlobGone | Committed::HitSince => panic!("not committed"),
-    }
-}
-
-fn reason<T>(result: Result<T, Stop>) -> crate::domain::Reason {
-    match result {
-        Err(Stop::Refused(refusal)) => refusal.reason,
-        Err(Stop::Failed(error)) => panic!("{error}"),
-        Ok(_) => panic!("not refused"),
-    }
-}

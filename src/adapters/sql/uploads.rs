@@ -7,18 +7,18 @@ use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
 use super::{
-    Conn, chats, content, events, files, hold_content,
+    Conn, chats, content, events, files, from_now, hold_content,
     rows::{self, corrupt},
     schema::{attachments, blobs, uploads},
 };
 use crate::{
     domain::{
-        Actor, BlobKey, Event, EventKind, FileId, FileView, Person, Reason, RequestId, Sha256, Time,
+        Actor, BlobKey, Event, EventKind, FileId, FileView, Person, Reason, RequestId, Sha256, Time, VerdictKind,
         admission::{self, Target},
         listing::FileRef,
     },
     ports::{
-        Admit, Before, Begun, BytesAt, Commit, Committed, Intent, MultipartId, NewUpload, REQUEST_ID_SECS, Stop,
+        Admit, Before, Begun, BytesAt, Commit, Committed, Dead, Intent, MultipartId, NewUpload, REQUEST_ID_SECS, Stop,
         StoreError,
     },
 };
@@ -27,6 +27,8 @@ use crate::{
 const RUNNING: &str = "RUNNING";
 /// A newer stream took over, or it is being removed: it can only end.
 const FENCED: &str = "FENCED";
+/// It ended without a file. Until its lease is over, which then says so, the store may still finish what was asked of it.
+const BURIED: &str = "BURIED";
 /// It became a file; the row remembers its request id.
 const DONE: &str = "DONE";
 
@@ -40,7 +42,6 @@ struct NewRow<'a> {
     request_id: Option<&'a str>,
     target_chat_id: Option<&'a str>,
     state: &'static str,
-    lease_until: i64,
     created_at: i64,
 }
 
@@ -133,9 +134,9 @@ pub(super) async fn begin(conn: &mut Conn, new: NewUpload, admit: Admit) -> Resu
         request_id: new.request_id.as_ref().map(|id| id.as_str()),
         target_chat_id: new.target.chat().map(|id| id.as_str()),
         state: RUNNING,
-        lease_until: new.lease_until.0,
         created_at: new.now.0,
     };
+    let row = (row, uploads::lease_until.eq(from_now(new.now, new.lease_secs)));
     let insert = diesel::insert_into(uploads::table).values(row).on_conflict_do_nothing().returning(uploads::id);
     // Another stream with this request id began between our look and now: run again, this fences it.
     let id: Option<i64> = insert.get_result(conn).await.optional()?;
@@ -166,7 +167,8 @@ pub(in super::super) async fn find_multipart(
 ///
 /// It may run again after its commit whose answer was lost: then it finds the file that it made.
 pub(super) async fn commit(conn: &mut Conn, commit: Commit) -> Result<Committed, Stop> {
-    let Commit { intent, cleared, caller, file_id, code_hash, bytes, verdict, grace_secs, now } = commit;
+    let Commit { intent, cleared, caller, file_id, code_hash, bytes, verdict, weighed, antivirus, grace_secs, now } =
+        commit;
     let running = uploads::table
         .filter(uploads::id.eq(intent.id))
         .filter(uploads::key.eq(intent.key.0.as_slice()))
@@ -187,16 +189,23 @@ pub(super) async fn commit(conn: &mut Conn, commit: Commit) -> Result<Committed,
     };
     // First: a hit that is under way is waited for, and then seen.
     hold_content(conn, &cleared.received.sha256).await?;
-    if content::is_looked(&verdict) && content::was_hit_since(conn, &cleared, &verdict).await? {
-        return Ok(Committed::HitSince);
+    if antivirus || content::is_looked(&verdict) {
+        match content::find_hit(conn, &cleared.received.sha256).await? {
+            Some(hit) if weighed != Some(hit.number) => return Ok(Committed::Hit(Box::new(hit))),
+            Some(_) | None => {}
+        }
     }
+    let cleared_hit = weighed.filter(|_| verdict.kind == VerdictKind::Clean);
     let blob = match bytes {
         BytesAt::Published => content::new_blob(conn, &cleared, intent.key, verdict, now).await?,
-        BytesAt::Shared(id) => match content::shared_blob(conn, id, verdict).await? {
-            Some(blob) if blob.sha256 == cleared.received.sha256 && blob.size == cleared.received.size => blob,
-            Some(_) | None => return Ok(Committed::BlobGone),
+        BytesAt::Shared(id) => match content::shared_blob(conn, id, &cleared, verdict).await? {
+            Some(blob) => blob,
+            None => return Ok(Committed::BlobGone),
         },
     };
+    if let Some(number) = cleared_hit {
+        content::forget_hit(conn, number).await?;
+    }
     let new = files::NewFile { id: file_id, code_hash, cleared: &cleared, blob: &blob, uploader: &caller.person, now };
     let file = files::insert(conn, &new).await?;
     if let Some(chat) = &chat {
@@ -236,22 +245,45 @@ pub(super) async fn commit(conn: &mut Conn, commit: Commit) -> Result<Committed,
     Ok(Committed::Ready(Box::new(FileView { file, blob, chats, chats_truncated: false })))
 }
 
-/// Deletes the row unless it became a file: a commit that is under way is waited for.
-pub(super) async fn abort(conn: &mut Conn, intent: Intent, event: Event, now: Time) -> Result<(), StoreError> {
-    let gone = diesel::delete(uploads::table.filter(uploads::id.eq(intent.id)).filter(uploads::state.ne(DONE)))
-        .execute(conn)
-        .await?;
-    if gone > 0 {
+/// Deletes the row, or buries it, unless it became a file: a commit that is under way is waited for.
+pub(super) async fn abort(
+    conn: &mut Conn,
+    intent: Intent,
+    event: Event,
+    now: Time,
+    stays_secs: i64,
+) -> Result<(), StoreError> {
+    let under_way = uploads::table.filter(uploads::id.eq(intent.id)).filter(uploads::state.ne_all([BURIED, DONE]));
+    let ended = if stays_secs == 0 {
+        diesel::delete(under_way).execute(conn).await?
+    } else {
+        let until = uploads::lease_until.eq(from_now(now, stays_secs));
+        let buried = (uploads::state.eq(BURIED), uploads::request_id.eq(None::<String>), until);
+        diesel::update(under_way).set(buried).execute(conn).await?
+    };
+    if ended > 0 {
         events::write(conn, &event, now).await?;
     }
     Ok(())
 }
 
-pub(super) async fn renew_leases(conn: &mut Conn, alive: Vec<i64>, until: Time) -> Result<(), StoreError> {
+pub(super) async fn end_buried(conn: &mut Conn, intent: Intent) -> Result<(), StoreError> {
+    let buried = uploads::table.filter(uploads::id.eq(intent.id)).filter(uploads::state.eq(BURIED));
+    diesel::delete(buried).execute(conn).await?;
+    Ok(())
+}
+
+pub(super) async fn renew_leases(conn: &mut Conn, alive: Vec<i64>, now: Time, secs: i64) -> Result<(), StoreError> {
     // Fenced ones too: their streams still run, and end by themselves with that answer.
     let running = uploads::state.eq(RUNNING).or(uploads::state.eq(FENCED));
-    diesel::update(uploads::table.filter(uploads::id.eq_any(alive)).filter(running))
-        .set(uploads::lease_until.eq(until.0))
+    // One that is being committed needs no lease just now, and may wait for its chat: the others do not wait with it.
+    let free = uploads::table.filter(uploads::id.eq_any(alive)).filter(running).select(uploads::id);
+    let free: Vec<i64> = changing_free!(free).load(conn).await?;
+    if free.is_empty() {
+        return Ok(());
+    }
+    diesel::update(uploads::table.filter(uploads::id.eq_any(free)))
+        .set(uploads::lease_until.eq(from_now(now, secs)))
         .execute(conn)
         .await?;
     Ok(())
@@ -262,19 +294,22 @@ pub(in super::super) async fn list_dead(
     own: Option<String>,
     now: Time,
     limit: i64,
-) -> Result<Vec<Intent>, StoreError> {
-    let found: Vec<(i64, Vec<u8>)> = uploads::table
-        .filter(uploads::state.eq(RUNNING).or(uploads::state.eq(FENCED)))
-        .filter(uploads::lease_until.lt(now.0).or(uploads::node.nullable().eq(own)))
+) -> Result<Vec<Dead>, StoreError> {
+    let over = uploads::lease_until.lt(from_now(now, 0));
+    let running = uploads::state.eq(RUNNING).or(uploads::state.eq(FENCED));
+    let dead = uploads::state.eq(BURIED).and(over).or(running.and(over.or(uploads::node.nullable().eq(own))));
+    let found: Vec<(i64, Vec<u8>, String)> = uploads::table
+        .filter(dead)
         .order(uploads::id)
         .limit(limit)
-        .select((uploads::id, uploads::key))
+        .select((uploads::id, uploads::key, uploads::state))
         .load(conn)
         .await?;
-    found
-        .into_iter()
-        .map(|(id, key)| Ok(Intent { id, key: BlobKey(rows::bytes("uploads", "key", id, &key)?) }))
-        .collect()
+    let dead = found.into_iter().map(|(id, key, state)| {
+        let intent = Intent { id, key: BlobKey(rows::bytes("uploads", "key", id, &key)?) };
+        Ok(Dead { intent, buried: state == BURIED })
+    });
+    dead.collect()
 }
 
 pub(super) async fn trim_request_ids(conn: &mut Conn, now: Time) -> Result<u64, StoreError> {

@@ -122,7 +122,7 @@ async fn look(scanning: &Scanning) {
 }
 
 async fn judge(scanning: &Scanning) -> Result<(Finding, Verdict), Error> {
-    scanning.find_verdict(None, Arc::new(Bytes::from_static(b"bytes")), Time::from_secs(1)).await
+    scanning.find_verdict(None, None, Arc::new(Bytes::from_static(b"bytes")), Time::from_secs(1)).await
 }
 
 fn reason(result: Result<(Finding, Verdict), Error>) -> Option<Reason> {
@@ -245,4 +245,38 @@ fn several_states_are_as_good_as_the_best_and_name_who_is_down() {
     assert_eq!(unite(&[ScannerState::Unproved, ScannerState::Unproved]), ScannerState::Unproved);
     let test = EngineVersion { test_only: true, ..version("9", 9) };
     assert_eq!(unite(&[ScannerState::Proved { version: test, at }, proved("1", 1)]), proved("1", 1));
+}
+
+#[tokio::test]
+async fn a_hit_that_is_remembered_stands_until_newer_signatures_look() {
+    let a = Told::new("a", version("2", 2));
+    let scanning = proved(&[&a]).await;
+    let hit = |signatures: &str, day: Option<i64>| Hit {
+        number: 7,
+        signature: "Eicar".into(),
+        verdict: Verdict {
+            kind: VerdictKind::Infected,
+            engine: "Told 1".into(),
+            signatures: signatures.into(),
+            at: Time::from_secs(1),
+        },
+        made: day.map(|day| Time::from_secs(day * 86_400)),
+    };
+    for (hit, stands) in [
+        (hit("3", Some(3)), true),
+        (hit("2", Some(2)), true),
+        (hit("2", None), true),
+        // Made on the same day, or nobody knows when: a new scan tells.
+        (hit("other", Some(2)), false),
+        (hit("other", None), false),
+        (hit("1", Some(1)), false),
+    ] {
+        let before = a.files();
+        let bytes = Arc::new(Bytes::from_static(b"bytes"));
+        let (finding, verdict) = scanning.find_verdict(None, Some(&hit), bytes, Time(1)).await.expect("judged");
+        let found = Finding::Found { signature: "Eicar".into(), made: hit.made };
+        let expected = if stands { (found, hit.verdict.signatures.as_str()) } else { (Finding::Clean, "2") };
+        assert_eq!((finding, verdict.signatures.as_str()), expected, "{hit:?}");
+        assert_eq!(a.files() - before, usize::from(!stands), "{hit:?}");
+    }
 }

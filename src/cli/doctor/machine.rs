@@ -116,18 +116,21 @@ fn first_symlink(root: &Path) -> io::Result<Option<PathBuf>> {
 
 fn own_secret(config: &Config) -> Finding {
     const CHECK: &str = "secret";
-    if !config.keys.is_empty() {
-        return match config.keys.iter().find_map(|key| key.read().err()) {
-            None => Finding::ok(CHECK, format!("{} configured keys can be read", config.keys.len())),
-            Some(error) => Finding::fail(CHECK, error.to_string(), "mend keys in the configuration"),
-        };
+    if let Some(error) = config.keys.iter().find_map(|key| key.read().err()) {
+        return Finding::fail(CHECK, error.to_string(), "mend keys in the configuration");
     }
     let path = config.shared_secret().map_or_else(|| secret::path(&config.data_dir), Path::to_owned);
     if config.shared_secret().is_none() && !path.exists() {
         return Finding::ok(CHECK, "not there yet; `lhfile serve` or `lhfile token` makes it");
     }
     match secret::read_file(path.clone()) {
-        Ok(_) => Finding::ok(CHECK, format!("{} is for its owner alone", path.display())),
+        Ok(_) => {
+            let keys = match config.keys.len() {
+                0 => String::new(),
+                many => format!(", and {many} configured keys can be read"),
+            };
+            Finding::ok(CHECK, format!("{} is for its owner alone{keys}", path.display()))
+        }
         Err(error) => Finding::fail(CHECK, error.to_string(), format!("see {}", path.display())),
     }
 }

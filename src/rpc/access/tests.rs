@@ -10,7 +10,9 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::{
-    domain::{ChatSet, Permissions, Time},
+    app::KeySecret,
+    domain::{ChatSet, KeyId, Permissions, Time},
+    ports::{LiveKey, LiveKeys},
     rpc::credential::{Claims, KeyAlgorithm, KeyConfig, MAX_TTL, mint},
 };
 
@@ -37,14 +39,28 @@ fn token(sub: &str, permissions: &[&str]) -> String {
 
 /// The service of the certificates named `cn:backend`.
 fn certified() -> CertifiedCallers {
-    let caller = Caller {
+    [("cn:backend".to_owned(), certified_caller())].into_iter().collect()
+}
+
+fn certified_caller() -> Caller {
+    Caller {
         person: "service:backend".parse().expect("valid"),
         permissions: Permissions::from_names(["act_as", "use_operator"]),
         chats: ChatSet::All,
         vid: None,
         ceiling: None,
-    };
-    [("cn:backend".to_owned(), caller)].into_iter().collect()
+    }
+}
+
+fn secret() -> KeySecret {
+    KeySecret::new([[7; 16], [8; 16]])
+}
+
+/// The key of [`secret`] is that of a service, and counts a minute longer.
+fn opaque() -> Arc<KeyRing> {
+    let holder = Caller { person: "service:keyed".parse().expect("valid"), ..certified_caller() };
+    let key = LiveKey { id: KeyId([1; 16]), hash: secret().hash(), holder, expires_at: Time::from_secs(NOW + 60) };
+    Arc::new(KeyRing::new(LiveKeys { version: 1, keys: vec![key] }, Time(0)))
 }
 
 fn layer(reflection_public: bool, tracker: TaskTracker) -> AccessLayer {
@@ -52,7 +68,7 @@ fn layer(reflection_public: bool, tracker: TaskTracker) -> AccessLayer {
     let key = KeyConfig { kid: None, algorithm: KeyAlgorithm::HS256, key: SECRET.to_vec() };
     let keys = KeySet::new(vec![key], MAX_TTL).expect("a good key");
     let (_, keys) = watch::channel(Arc::new(keys));
-    let believed = Credentials { keys, certified: certified(), clock: Arc::new(Noon) };
+    let believed = Credentials { keys, opaque: opaque(), certified: certified(), clock: Arc::new(Noon) };
     AccessLayer::new(&table, reflection_public, believed, tracker).expect("known permissions")
 }
 
@@ -124,6 +140,23 @@ async fn who_passes_to_what() {
             assert_eq!(got, code, "{who} at {method}");
             assert_eq!(identity.is_some(), code == Reached, "{who} at {method}");
         }
+    }
+}
+
+#[tokio::test]
+async fn opaque_key_is_its_holder_may_act_for_others_and_one_that_is_unknown_is_nobody() {
+    let path = "/lhfile.v1.FileService/GetFile";
+    let good = format!("Bearer {}", secret().reveal());
+    let (code, identity) = call(path, &[("authorization", &good)], false).await;
+    assert_eq!(code, Code::Unimplemented);
+    assert!(matches!(identity, Some(Identity::Known(c)) if c.person.to_string() == "service:keyed"));
+    let acting = [("authorization", good.as_str()), ("lhfile-act-as", "operator:17; chat=42")];
+    let (_, identity) = call(path, &acting, false).await;
+    assert!(matches!(identity, Some(Identity::Known(c)) if c.ceiling.is_some()));
+    let guessed = KeySecret::new([[7; 16], [9; 16]]).reveal();
+    for bad in [guessed.as_str(), "lhf_", &secret().reveal()[..61], "lhf_eyJhbGciOiJIUzI1NiJ9.e30.x"] {
+        let (code, identity) = call(path, &[("authorization", &format!("Bearer {bad}"))], false).await;
+        assert_eq!((code, identity), (Code::Unauthenticated, None), "{bad}");
     }
 }
 

@@ -90,7 +90,7 @@ pub fn file(view: FileView, caller: &Caller) -> pb::File {
     }
 }
 
-fn person(person: &Person) -> pb::Caller {
+pub(super) fn person(person: &Person) -> pb::Caller {
     let kind = match person.kind() {
         CallerKind::Visitor => pb::CallerKind::Visitor,
         CallerKind::Operator => pb::CallerKind::Operator,

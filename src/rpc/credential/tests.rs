@@ -61,7 +61,7 @@ fn a_token_believed_before_is_believed_until_it_ends_and_by_its_own_keys_alone()
 }
 
 fn read(keys: &KeySet, token: &str) -> Result<Caller, Refusal> {
-    keys.caller(token, Time::from_secs(NOW))
+    keys.caller(token, Time::from_secs(NOW)).map(|(caller, _)| caller)
 }
 
 #[test]
@@ -200,6 +200,17 @@ fn a_token_without_kid_finds_the_only_key_or_the_key_without_one() {
     assert!(read(&only, &hs256(&good())).is_ok());
     let two = vec![key(None, KeyAlgorithm::HS256, SECRET), key(Some("b"), KeyAlgorithm::HS256, OTHER)];
     assert!(read(&KeySet::new(two, MAX_TTL).expect("good keys"), &hs256(&good())).is_ok());
+}
+
+#[test]
+fn each_secret_of_several_counts_for_tokens_without_kid() {
+    let keys = KeySet::of_secrets(&[OTHER.to_vec(), SECRET.to_vec()], MAX_TTL).expect("good secrets");
+    assert!(read(&keys, &hs256(&good())).is_ok());
+    assert!(read(&keys, &signed(&Header::new(Algorithm::HS256), &good(), OTHER)).is_ok());
+    let named = Header { kid: Some("other".into()), ..Header::new(Algorithm::HS256) };
+    assert!(read(&keys, &signed(&named, &good(), OTHER)).is_err());
+    assert!(read(&KeySet::of_secrets(&[OTHER.to_vec()], MAX_TTL).expect("good"), &hs256(&good())).is_err());
+    assert!(matches!(KeySet::of_secrets(&[], MAX_TTL), Err(BadKeys::None)));
 }
 
 #[test]

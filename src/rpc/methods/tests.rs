@@ -9,6 +9,10 @@ use super::*;
 
 /// One line per RPC: the doors that are open. A new RPC must be added here.
 const EXPECTED: &[(&str, &str)] = &[
+    ("/lhfile.v1.AccessService/CreateKey", "key_manage"),
+    ("/lhfile.v1.AccessService/ListKeys", "key_manage"),
+    ("/lhfile.v1.AccessService/MintToken", "act_as"),
+    ("/lhfile.v1.AccessService/RetireKey", "key_manage"),
     ("/lhfile.v1.ChatService/BatchPutChats", "chat_sync"),
     ("/lhfile.v1.ChatService/DeleteChat", "chat_sync"),
     ("/lhfile.v1.ChatService/GetChat", "chat_sync"),

@@ -10,8 +10,9 @@ use tonic_types::StatusExt as _;
 
 use super::*;
 use crate::{
+    app::KeyRing,
     domain::Time,
-    ports::{Clock, SystemIds},
+    ports::{Clock, LiveKeys, SystemIds},
     rpc::{
         access::{AccessLayer, Credentials},
         certified::CertifiedCallers,
@@ -41,8 +42,12 @@ async fn client(tracker: &TaskTracker) -> FileServiceClient<tonic::transport::Ch
     let table = Arc::new(MethodTable::read().expect("a table"));
     let key = KeyConfig { kid: None, algorithm: KeyAlgorithm::HS256, key: SECRET.to_vec() };
     let keys = watch::Sender::new(Arc::new(KeySet::new(vec![key], MAX_TTL).expect("a good key")));
-    let believed =
-        Credentials { keys: keys.subscribe(), certified: CertifiedCallers::default(), clock: Arc::new(Noon) };
+    let believed = Credentials {
+        keys: keys.subscribe(),
+        opaque: Arc::new(KeyRing::new(LiveKeys { version: 0, keys: Vec::new() }, Time(0))),
+        certified: CertifiedCallers::default(),
+        clock: Arc::new(Noon),
+    };
     let access = AccessLayer::new(&table, false, believed, tracker.clone()).expect("known");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let address = listener.local_addr().expect("bound");

@@ -14,7 +14,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::harness::{
-    node::{free_port, new_folder},
+    place::{free_port, new_folder},
     process, samples,
 };
 

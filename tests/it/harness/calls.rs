@@ -8,7 +8,8 @@ use tonic::{
 use super::{
     Caller, Node, Service,
     pb::{
-        self, Chat, ChatStatus, DownloadFileRequest, DownloadHeader, Settings, chat_service_client::ChatServiceClient,
+        self, Chat, ChatStatus, DownloadFileRequest, DownloadHeader, Settings,
+        access_service_client::AccessServiceClient, chat_service_client::ChatServiceClient,
         config_service_client::ConfigServiceClient, download_file_request, download_file_response,
         file_service_client::FileServiceClient, get_file_request, maintenance_service_client::MaintenanceServiceClient,
     },
@@ -56,6 +57,10 @@ impl Node {
     /// A client on a connection of its own.
     pub fn chats(&self) -> ChatServiceClient<Channel> {
         ChatServiceClient::new(self.channel())
+    }
+    /// A client on a connection of its own.
+    pub fn access(&self) -> AccessServiceClient<Channel> {
+        AccessServiceClient::new(self.channel())
     }
     /// A client on a connection of its own.
     pub fn config(&self) -> ConfigServiceClient<Channel> {

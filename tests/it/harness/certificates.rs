@@ -19,7 +19,7 @@ use tokio_rustls::{
 };
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
-use super::node::{Node, new_folder};
+use super::{Node, place::new_folder};
 
 /// Somebody who vouches for certificates, and the files of a server that shows one of them.
 pub struct Authority {

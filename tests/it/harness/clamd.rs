@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{node::free_port, process, samples};
+use super::{place::free_port, process, samples};
 
 /// Limits as `examples/lhfile.toml` declares them for an external one, and alerts on.
 const GOOD: &str = "Foreground yes\nMaxThreads 4\nStreamMaxLength 25M\nMaxFileSize 25M\nMaxScanSize 100M\n\
@@ -73,17 +73,23 @@ impl Clamd {
     /// Starts it (again) and waits until it answers.
     pub async fn launch(&mut self) {
         let binary = ["/usr/sbin/clamd", "/usr/bin/clamd"].map(PathBuf::from).into_iter().find(|p| p.exists());
-        let mut command = process::command(binary.expect("clamav-daemon is installed"));
-        command.arg(format!("--config-file={}", self.folder.path().join("clamd.conf").display()));
-        let log = fs::File::create(self.folder.path().join("log")).expect("our own folder");
+        let mut command = process::mortal(binary.expect("clamav-daemon is installed"));
+        let (config, path) = (self.folder.path().join("clamd.conf"), self.folder.path().join("log"));
+        command.arg(format!("--config-file={}", config.display()));
+        let log = fs::File::create(&path).expect("our own folder");
         command.stdout(log.try_clone().expect("a descriptor")).stderr(log);
-        self.child = Some(process::spawn(command));
-        let until = Instant::now() + Duration::from_secs(30);
+        let mut child = process::spawn(command);
+        let until = Instant::now() + Duration::from_secs(60);
         while !self.answers().await {
-            let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-            assert!(Instant::now() < until, "clamd does not answer:\n{log}");
+            let ended = child.try_wait().is_ok_and(|status| status.is_some());
+            if ended || Instant::now() > until {
+                let how = if ended { "ended" } else { "does not answer" };
+                let said = fs::read_to_string(&path).unwrap_or_default();
+                panic!("clamd --config-file={} {how}; its log, {}:\n{said}", config.display(), path.display());
+            }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        self.child = Some(child);
     }
 
     async fn answers(&self) -> bool {

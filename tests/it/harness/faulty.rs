@@ -5,7 +5,7 @@
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Mutex},
+    sync::{Arc, Condvar, Mutex},
     thread,
 };
 
@@ -18,6 +18,8 @@ pub enum Fault {
     LoseReply,
     /// So many bytes of the answer's body come, then the connection ends.
     CutBody(usize),
+    /// The store hears of it late: when [`Faulty::deliver`] says so, whether somebody waits for it still or not.
+    Late,
 }
 
 #[derive(Debug)]
@@ -32,8 +34,16 @@ struct Rule {
 #[derive(Debug)]
 pub struct Faulty {
     address: SocketAddr,
-    rules: Arc<Mutex<Vec<Rule>>>,
-    hits: Arc<Mutex<usize>>,
+    plan: Arc<Plan>,
+}
+
+/// What its connections share.
+#[derive(Debug, Default)]
+struct Plan {
+    rules: Mutex<Vec<Rule>>,
+    hits: Mutex<usize>,
+    delivered: Mutex<bool>,
+    deliver: Condvar,
 }
 
 impl Faulty {
@@ -41,16 +51,16 @@ impl Faulty {
     pub fn way_to(store: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let (rules, hits) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(0)));
-        let (plan, count) = (Arc::clone(&rules), Arc::clone(&hits));
+        let plan = Arc::<Plan>::default();
+        let shared = Arc::clone(&plan);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let (plan, count) = (Arc::clone(&plan), Arc::clone(&count));
+                let plan = Arc::clone(&shared);
                 // A client that leaves early is no failure of the way.
-                thread::spawn(move || pass(client, store, &plan, &count));
+                thread::spawn(move || pass(client, store, &plan));
             }
         });
-        Self { address, rules, hits }
+        Self { address, plan }
     }
 
     /// Where it begins.
@@ -60,22 +70,28 @@ impl Faulty {
 
     /// The next so many requests with this method, whose target has this part, meet this fault.
     pub fn plan(&self, method: &'static str, part: &'static str, times: usize, fault: Fault) {
-        self.rules.lock().expect("no panic inside").push(Rule { method, part, times, fault });
+        self.plan.rules.lock().expect("no panic inside").push(Rule { method, part, times, fault });
     }
 
     /// No more faults.
     pub fn heal(&self) {
-        self.rules.lock().expect("no panic inside").clear();
+        self.plan.rules.lock().expect("no panic inside").clear();
+    }
+
+    /// The store hears of what is late, and of what will be.
+    pub fn deliver(&self) {
+        *self.plan.delivered.lock().expect("no panic inside") = true;
+        self.plan.deliver.notify_all();
     }
 
     /// How many requests met a fault.
     pub fn hits(&self) -> usize {
-        *self.hits.lock().expect("no panic inside")
+        *self.plan.hits.lock().expect("no panic inside")
     }
 }
 
 /// One request of a connection, which ends with its answer.
-fn pass(client: TcpStream, store: SocketAddr, plan: &Mutex<Vec<Rule>>, hits: &Mutex<usize>) -> io::Result<()> {
+fn pass(client: TcpStream, store: SocketAddr, plan: &Plan) -> io::Result<()> {
     let mut reader = BufReader::new(client.try_clone()?);
     let mut head = Vec::new();
     let mut length = 0;
@@ -100,7 +116,7 @@ fn pass(client: TcpStream, store: SocketAddr, plan: &Mutex<Vec<Rule>>, hits: &Mu
     let first = String::from_utf8_lossy(head.split(|b| *b == b'\r').next().unwrap_or_default()).into_owned();
     let fault = due(&first, plan);
     if fault.is_some() {
-        *hits.lock().expect("no panic inside") += 1;
+        *plan.hits.lock().expect("no panic inside") += 1;
     }
     let mut client = client;
     if let Some(Fault::Answer(status, code)) = fault {
@@ -113,6 +129,10 @@ fn pass(client: TcpStream, store: SocketAddr, plan: &Mutex<Vec<Rule>>, hits: &Mu
             text.len()
         )?;
         return client.shutdown(Shutdown::Both);
+    }
+    if let Some(Fault::Late) = fault {
+        let delivered = plan.delivered.lock().expect("no panic inside");
+        drop(plan.deliver.wait_while(delivered, |delivered| !*delivered).expect("no panic inside"));
     }
     let mut upstream = TcpStream::connect(store)?;
     upstream.write_all(&head)?;
@@ -129,13 +149,18 @@ fn pass(client: TcpStream, store: SocketAddr, plan: &Mutex<Vec<Rule>>, hits: &Mu
             client.write_all(&line)?;
             io::copy(&mut answer.take(bytes as u64), &mut client)?;
         }
+        Some(Fault::Late) => {
+            let mut answer = Vec::new();
+            upstream.read_to_end(&mut answer)?;
+            client.write_all(&answer)?;
+        }
         Some(Fault::Answer(..)) | None => io::copy(&mut upstream, &mut client).map(drop)?,
     }
     client.shutdown(Shutdown::Both)
 }
 
-fn due(line: &str, plan: &Mutex<Vec<Rule>>) -> Option<Fault> {
-    let mut rules = plan.lock().expect("no panic inside");
+fn due(line: &str, plan: &Plan) -> Option<Fault> {
+    let mut rules = plan.rules.lock().expect("no panic inside");
     let (method, target) = line.split_once(' ')?;
     let rule = rules.iter_mut().find(|r| r.times > 0 && r.method == method && target.contains(r.part))?;
     rule.times -= 1;

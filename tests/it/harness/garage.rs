@@ -1,14 +1,15 @@
 //! A real S3-compatible store of the tests' own: one garage for the whole process, a prefix for each user of it.
 //!
 //! `setup/install.sh test` builds it once, into `$LHFILE_CACHE`. Looks into the bucket go by its own address, past
-//! whatever a server under test is given.
+//! whatever a server under test is given. Not here: three garages that are one store (`garages.rs`).
 
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    os::unix::fs::PermissionsExt as _,
     path::PathBuf,
-    process::Child,
+    process::{Child, Command},
     sync::{
         LazyLock,
         atomic::{AtomicU32, Ordering},
@@ -26,23 +27,64 @@ use object_store::{
     signer::{SignedUrlOptions, Signer as _},
 };
 
-use super::{node, process};
+use super::{place, process};
 
 const VERSION: &str = "2.5.0";
-const BUCKET: &str = "lhfile-tests";
+pub(super) const BUCKET: &str = "lhfile-tests";
 const REGION: &str = "garage";
-const KEY_ID: &str = "GK0123456789abcdef01234567";
-const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+pub(super) const KEY_ID: &str = "GK0123456789abcdef01234567";
+pub(super) const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// The process and where it listens. It ends with the tests.
-struct Garage {
-    address: SocketAddr,
-    _child: Child,
+/// How often a port may be taken by somebody else between our look and garage's.
+const PORTS: u32 = 5;
+/// How long it may take to be ready; the machine may be busy.
+const READY: Duration = Duration::from_secs(60);
+
+static SHARED: LazyLock<Garage> = LazyLock::new(|| {
+    for _ in 0..PORTS {
+        let mut garage = Garage::of(Ipv4Addr::LOCALHOST, 1);
+        let alone = ["--single-node", "--default-bucket"];
+        // The bucket is made after the port is opened.
+        let first = Bucket { address: garage.address, prefix: "ready".to_owned() };
+        match garage.launch(&alone, || first.try_objects().is_ok()) {
+            Ok(()) => return garage,
+            Err(log) if log.contains(TAKEN) => {}
+            Err(log) => panic!("garage does not start: {log}"),
+        }
+    }
+    panic!("garage does not start: {PORTS} ports were free when they were looked for, and taken when it came");
+});
+
+/// How a port is told that somebody else has.
+pub(super) const TAKEN: &str = "Address already in use";
+
+/// One garage: its folder, where it listens, its process while it runs. It ends with the tests.
+#[derive(Debug)]
+pub(super) struct Garage {
+    folder: PathBuf,
+    pub(super) address: SocketAddr,
+    pub(super) rpc: SocketAddr,
+    child: Option<Child>,
 }
 
-static SHARED: LazyLock<Garage> = LazyLock::new(Garage::start);
-
 impl Garage {
+    /// With its configuration, not started.
+    pub(super) fn of(ip: Ipv4Addr, copies: u32) -> Self {
+        let folder = place::new_folder();
+        let (api, rpc) = (place::free_port_of(ip), place::free_port_of(ip));
+        let shown = folder.display();
+        let config = format!(
+            "metadata_dir = \"{shown}/meta\"\ndata_dir = \"{shown}/data\"\ndb_engine = \"sqlite\"\n\
+             replication_factor = {copies}\nrpc_bind_addr = \"{rpc}\"\nrpc_public_addr = \"{rpc}\"\n\
+             rpc_secret = \"{SECRET}\"\n[s3_api]\ns3_region = \"{REGION}\"\napi_bind_addr = \"{api}\"\n"
+        );
+        let file = folder.join("garage.toml");
+        fs::write(&file, config).expect("our own folder");
+        // Its commands refuse a secret that others may read.
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("our own file");
+        Self { folder, address: api, rpc, child: None }
+    }
+
     fn binary() -> PathBuf {
         let cache = std::env::var_os("LHFILE_CACHE").map(PathBuf::from).unwrap_or_else(|| {
             PathBuf::from(std::env::var_os("HOME").expect("HOME or LHFILE_CACHE")).join(".cache/lhfile")
@@ -52,32 +94,64 @@ impl Garage {
         binary
     }
 
-    fn start() -> Self {
-        let folder = node::new_folder();
-        let (api, rpc) = (node::free_port(), node::free_port());
-        let shown = folder.display();
-        let config = format!(
-            "metadata_dir = \"{shown}/meta\"\ndata_dir = \"{shown}/data\"\ndb_engine = \"sqlite\"\n\
-             replication_factor = 1\nrpc_bind_addr = \"{rpc}\"\nrpc_public_addr = \"{rpc}\"\nrpc_secret = \"{SECRET}\"\n\
-             [s3_api]\ns3_region = \"{REGION}\"\napi_bind_addr = \"{api}\"\n"
-        );
-        fs::write(folder.join("garage.toml"), config).expect("our own folder");
-        let log = fs::File::create(folder.join("log")).expect("our own folder");
-        let mut command = process::command(Self::binary());
-        command.arg("-c").arg(folder.join("garage.toml")).args(["server", "--single-node", "--default-bucket"]);
+    /// Starts it (again) and waits until it is ready; or what was tried, and what its log says.
+    pub(super) fn launch(&mut self, arguments: &[&str], is_ready: impl Fn() -> bool) -> Result<(), String> {
+        let (config, log) = (self.folder.join("garage.toml"), self.folder.join("log"));
+        let file = fs::File::options().create(true).append(true).open(&log).expect("our own folder");
+        let mut command = process::mortal(Self::binary());
+        command.arg("-c").arg(&config).arg("server").args(arguments);
         command.env("GARAGE_DEFAULT_ACCESS_KEY", KEY_ID).env("GARAGE_DEFAULT_SECRET_KEY", SECRET);
         command.env("GARAGE_DEFAULT_BUCKET", BUCKET).env("RUST_LOG", "warn");
-        command.stdout(log.try_clone().expect("a descriptor")).stderr(log);
-        let garage = Self { address: api, _child: process::spawn(command) };
-        let until = Instant::now() + Duration::from_secs(30);
-        // The bucket is made after the port is opened.
-        let first = Bucket { address: api, prefix: "ready".to_owned() };
-        while first.try_objects().is_err() {
-            let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
-            assert!(Instant::now() < until, "garage does not answer:\n{log}");
+        command.stdout(file.try_clone().expect("a descriptor")).stderr(file);
+        let mut child = process::spawn(command);
+        let until = Instant::now() + READY;
+        while !is_ready() {
+            let ended = child.try_wait().is_ok_and(|status| status.is_some());
+            if ended || Instant::now() > until {
+                let how = if ended { "ended".to_owned() } else { format!("was not ready within {READY:?}") };
+                let _ = (child.kill(), child.wait());
+                let said = fs::read_to_string(&log).unwrap_or_default();
+                let (config, log) = (config.display(), log.display());
+                return Err(format!("garage -c {config} server {arguments:?} {how}; its log, {log}:\n{said}"));
+            }
             std::thread::sleep(Duration::from_millis(50));
         }
-        garage
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// What a command of its own says, or why it failed.
+    pub(super) fn ask(&self, arguments: &[&str]) -> Result<String, String> {
+        let mut command = Command::new(Self::binary());
+        command.arg("-c").arg(self.folder.join("garage.toml")).args(arguments).env("RUST_LOG", "error");
+        let output = command.output().map_err(|e| e.to_string())?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.success() {
+            Ok(said)
+        } else {
+            Err(format!("garage {arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr)))
+        }
+    }
+
+    /// The whole of its bucket, by its own address.
+    pub(super) fn bucket(&self, prefix: &str) -> Bucket {
+        Bucket { address: self.address, prefix: prefix.to_owned() }
+    }
+
+    /// SIGKILL.
+    pub(super) fn kill9(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = (child.kill(), child.wait());
+        }
+    }
+}
+
+impl Drop for Garage {
+    fn drop(&mut self) {
+        self.kill9();
+        if !std::thread::panicking() {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
     }
 }
 
@@ -140,7 +214,8 @@ impl Bucket {
         Path::from(format!("{}/{name}", self.prefix))
     }
 
-    fn try_objects(&self) -> object_store::Result<Vec<(String, u64)>> {
+    /// The same as [`Bucket::objects`], or why not.
+    pub(super) fn try_objects(&self) -> object_store::Result<Vec<(String, u64)>> {
         let (store, prefix) = (self.store(), Path::from(self.prefix.as_str()));
         let found: Vec<_> = apart(async move { store.list(Some(&prefix)).try_collect().await })?;
         let named = found.into_iter().map(|meta| (meta.location.filename().unwrap_or_default().to_owned(), meta.size));

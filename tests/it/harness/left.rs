@@ -8,10 +8,13 @@ use std::{
 
 use diesel::{Connection as _, QueryableByName, RunQueryDsl as _, sql_query, sql_types, sqlite::SqliteConnection};
 
-use super::{Bucket, Node, postgres::cluster, samples};
+use super::{Bucket, Node, samples};
 
 /// How long the server may take to tidy up.
 pub const TIDY: Duration = Duration::from_secs(10);
+
+/// Rows of uploads that must end soon. Those that are buried have ended, and stay for what the store may finish late.
+const UNDER_WAY: &str = "file_id IS NULL AND state <> 'BURIED'";
 
 /// Something in the store.
 #[derive(Debug)]
@@ -36,6 +39,13 @@ struct Text {
     t: Option<String>,
 }
 
+impl Stored {
+    /// Its file; it must be one.
+    pub fn path(&self) -> &Path {
+        self.path.as_deref().expect("on a disk")
+    }
+}
+
 impl Node {
     /// The database's file: the one in the data folder that begins as SQLite's do.
     pub fn database(&self) -> PathBuf {
@@ -54,8 +64,8 @@ impl Node {
 
     /// Changes rows behind the server's back; answers how many.
     pub fn change(&self, sql: &str) -> usize {
-        if let Some(name) = self.postgres() {
-            return cluster().psql(name, &format!("{sql} RETURNING 1")).len();
+        if let Some((cluster, name)) = self.postgres() {
+            return cluster.psql(name, &format!("{sql} RETURNING 1")).len();
         }
         let url = self.database().display().to_string();
         let mut connection = SqliteConnection::establish(&url).expect("beside the server");
@@ -65,8 +75,8 @@ impl Node {
 
     /// The number that a query names `n`.
     pub fn number(&self, sql: &str) -> i64 {
-        if let Some(name) = self.postgres() {
-            return cluster().psql(name, sql).first().map_or(0, |n| n.parse().expect("a number"));
+        if let Some((cluster, name)) = self.postgres() {
+            return cluster.psql(name, sql).first().map_or(0, |n| n.parse().expect("a number"));
         }
         let rows: Vec<Number> = sql_query(sql).load(&mut self.connect()).unwrap_or_else(|e| panic!("{sql}: {e}"));
         rows.first().map_or(0, |row| row.n)
@@ -74,8 +84,8 @@ impl Node {
 
     /// The texts that a query names `t`, one a row.
     pub fn texts(&self, sql: &str) -> Vec<String> {
-        if let Some(name) = self.postgres() {
-            return cluster().psql(name, sql);
+        if let Some((cluster, name)) = self.postgres() {
+            return cluster.psql(name, sql);
         }
         let rows: Vec<Text> = sql_query(sql).load(&mut self.connect()).unwrap_or_else(|e| panic!("{sql}: {e}"));
         rows.into_iter().map(|row| row.t.unwrap_or_default()).collect()
@@ -130,7 +140,7 @@ impl Node {
     /// way.
     pub fn find_inconsistencies(&self) -> Vec<String> {
         let mut left: Vec<String> = self.spooled().iter().map(|p| format!("in the spool: {}", p.display())).collect();
-        let running = self.number("SELECT count(*) AS n FROM uploads WHERE file_id IS NULL");
+        let running = self.number(&format!("SELECT count(*) AS n FROM uploads WHERE {UNDER_WAY}"));
         if running > 0 {
             left.push(format!("{running} rows of uploads under way"));
         }
@@ -169,7 +179,7 @@ impl Node {
             count("attachments", &format!("SELECT count(*) AS n FROM attachments WHERE chat_id = '{chat}'")),
             count(
                 "uploads under way",
-                &format!("SELECT count(*) AS n FROM uploads WHERE target_chat_id = '{chat}' AND file_id IS NULL"),
+                &format!("SELECT count(*) AS n FROM uploads WHERE target_chat_id = '{chat}' AND {UNDER_WAY}"),
             ),
             count("blobs", &format!("SELECT count(*) AS n FROM blobs WHERE lower(hex(sha256)) = '{sha256}'")),
         ]
@@ -198,7 +208,7 @@ impl Node {
 
     /// Fails unless within 10 s no upload to this chat is under way.
     pub async fn assert_none_under_way(&self, chat: &str) {
-        let sql = format!("SELECT hex(key) AS t FROM uploads WHERE target_chat_id = '{chat}' AND file_id IS NULL");
+        let sql = format!("SELECT hex(key) AS t FROM uploads WHERE target_chat_id = '{chat}' AND {UNDER_WAY}");
         assert_empty_soon(|| self.texts(&sql)).await;
     }
 

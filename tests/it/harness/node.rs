@@ -6,11 +6,10 @@
 use std::{
     fmt::Write as _,
     fs::{self, File},
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command},
-    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -21,7 +20,8 @@ use super::{
     Bucket,
     callers::SECRET,
     orphan,
-    postgres::cluster,
+    place::{free_port_of, mount, new_folder},
+    postgres::{Cluster, cluster},
     process,
     setup::{Blobs, Database, Setup},
 };
@@ -69,7 +69,8 @@ impl Node {
         if let Some(size) = &setup.disk {
             mount(&folder.join("data"), size);
         }
-        Self { setup, folder, address: free_port(), metrics: free_port(), child: None, bucket }
+        let (address, metrics) = (free_port_of(setup.ip), free_port_of(setup.ip));
+        Self { setup, folder, address, metrics, child: None, bucket }
     }
 
     /// Starts one that comes to the point of `stops_at` before it serves, and kills it there.
@@ -95,6 +96,24 @@ impl Node {
     pub fn move_to(&mut self, bucket: &Bucket, at: SocketAddr) {
         self.setup.config.retain(|line| !line.starts_with("blob_url") && !line.starts_with("s3."));
         self.setup.config.extend(bucket.config(at));
+        self.bucket = Some(bucket.clone());
+        self.write_config();
+    }
+
+    /// From the next start on it keeps its files in its data folder.
+    pub fn move_to_disk(&mut self) {
+        self.setup.config.retain(|line| !line.starts_with("blob_url") && !line.starts_with("s3."));
+        self.bucket = None;
+        self.write_config();
+    }
+
+    /// From the next start on its database is this one on PostgreSQL, or the file in its data folder.
+    pub fn move_to_database(&mut self, name: Option<&str>) {
+        self.setup.database = match name {
+            Some(name) => Database::Postgres(cluster(), name.to_owned(), cluster().url(name)),
+            None => Database::Sqlite,
+        };
+        self.write_config();
     }
 
     /// Starts it again after its end; it must end by itself. What it said.
@@ -107,6 +126,14 @@ impl Node {
         assert!(!self.wait_until_ready().await, "it started all the same");
         self.child = None;
         self.log().split_off(before)
+    }
+
+    /// What `lhfile doctor` says of it.
+    pub fn doctor(&self) -> String {
+        self.write_config();
+        let mut doctor = process::command(env!("CARGO_BIN_EXE_lhfile"));
+        let output = doctor.arg("doctor").arg("--config").arg(self.folder.join("lhfile.toml")).output();
+        String::from_utf8_lossy(&output.expect("it runs").stdout).into_owned()
     }
 
     /// The bucket that it keeps its files in, if it does.
@@ -123,7 +150,7 @@ impl Node {
             }
             // Somebody else took the port between our look and the server's.
             assert!(self.log().contains("in use"), "the server ended at its start:\n{}", self.log());
-            (self.address, self.metrics) = (free_port(), free_port());
+            (self.address, self.metrics) = (free_port_of(self.setup.ip), free_port_of(self.setup.ip));
         }
         panic!("no port stayed free:\n{}", self.log());
     }
@@ -133,7 +160,7 @@ impl Node {
         let folder = self.folder.display();
         let _ = writeln!(text, "listen = \"{}\"\nmetrics_listen = \"{}\"", self.address, self.metrics);
         let _ = writeln!(text, "data_dir = \"{folder}/data\"\nscanner.signature_dir = \"{folder}/no-signatures\"");
-        if let Database::Postgres(_, url) = &self.setup.database {
+        if let Database::Postgres(_, _, url) = &self.setup.database {
             let secret = self.folder.join("shared-secret");
             fs::write(&secret, "5e".repeat(32)).expect("our own folder");
             fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("our own file");
@@ -162,6 +189,9 @@ impl Node {
         command.stdout(log.try_clone().expect("a descriptor")).stderr(log).stdin(std::process::Stdio::null());
         if let Some(point) = &self.setup.fault {
             command.env("LHFILE_FAULT_POINT", point).env("LHFILE_FAULT_MARKER", self.marker());
+        }
+        if let Some(seconds) = self.setup.polls {
+            command.env("LHFILE_FAULT_POLL", seconds.to_string());
         }
         self.child = Some(process::spawn(command));
     }
@@ -193,10 +223,10 @@ impl Node {
     pub fn tls(&self) -> Option<&ClientTlsConfig> {
         self.setup.tls.as_ref()
     }
-    /// The name of its PostgreSQL database.
-    pub fn postgres(&self) -> Option<&str> {
+    /// Its PostgreSQL, and the name of its database there.
+    pub fn postgres(&self) -> Option<(&'static Cluster, &str)> {
         match &self.setup.database {
-            Database::Postgres(name, _) => Some(name),
+            Database::Postgres(cluster, name, _) => Some((cluster, name)),
             Database::Sqlite | Database::NewPostgres => None,
         }
     }
@@ -256,26 +286,33 @@ impl Node {
     }
 
     /// Waits for its end; `true` if it ended by itself with success in this time.
-    pub fn ended_well(&mut self, at_most: Duration) -> bool {
-        let Some(mut child) = self.child.take() else { return false };
-        if !process::wait_for_end(&mut child, at_most) {
-            self.child = Some(child);
-            return false;
+    /// The clients of a test live in its own runtime, and the server waits for them: this must not block it.
+    pub async fn ended_well(&mut self, at_most: Duration) -> bool {
+        let until = Instant::now() + at_most;
+        while let Some(child) = &mut self.child {
+            match child.try_wait() {
+                Ok(None) if Instant::now() < until => sleep(Duration::from_millis(10)).await,
+                Ok(None) | Err(_) => return false,
+                Ok(Some(status)) => {
+                    self.child = None;
+                    return status.success();
+                }
+            }
         }
-        child.wait().is_ok_and(|status| status.success())
+        false
     }
 
     /// Ends it in good order.
-    pub fn terminate(&mut self) {
+    pub async fn terminate(&mut self) {
         if self.child.is_some() {
             self.ask_to_end();
-            assert!(self.ended_well(Duration::from_secs(45)), "it did not end well:\n{}", self.log());
+            assert!(self.ended_well(Duration::from_secs(45)).await, "it did not end well:\n{}", self.log());
         }
     }
 
     /// Starts it again on the same folder, without the fault.
     pub async fn restart(&mut self) {
-        self.terminate();
+        self.terminate().await;
         self.start_again().await;
     }
 
@@ -306,8 +343,9 @@ impl Drop for Node {
             eprintln!("--- {} ---\n{}", self.log_path().display(), &log[from..]);
         }
         if let Some(mut child) = self.child.take() {
+            // By force: the clients of the test, which an orderly end waits for, stand still while this runs.
             let wrapped = process::children(child.id(), "lhfile").first().copied();
-            let _ = Command::new("kill").arg(wrapped.unwrap_or(child.id()).to_string()).status();
+            let _ = Command::new("kill").arg("-KILL").arg(wrapped.unwrap_or(child.id()).to_string()).status();
             if !process::wait_for_end(&mut child, Duration::from_secs(5)) {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -319,54 +357,9 @@ impl Drop for Node {
         }
         if !std::thread::panicking() {
             let _ = fs::remove_dir_all(&self.folder);
-            if let Database::Postgres(name, _) = &self.setup.database {
-                let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-                cluster().psql("postgres", &drop);
+            if let Some((cluster, name)) = self.postgres() {
+                cluster.psql("postgres", &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
             }
-        }
-    }
-}
-
-/// An empty PostgreSQL database, in which statements of the tests mean what they mean on SQLite.
-pub fn new_database() -> String {
-    let name = cluster().create_database("template0");
-    let hex = "CREATE FUNCTION hex(bytea) RETURNS text LANGUAGE sql IMMUTABLE RETURN encode($1, 'hex')";
-    cluster().psql(&name, hex);
-    name
-}
-
-fn mount(folder: &Path, size: &str) {
-    fs::create_dir(folder).expect("our own folder");
-    let mount =
-        Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(folder).status();
-    assert!(mount.is_ok_and(|status| status.success()), "this test needs the right to mount a tmpfs");
-}
-
-/// A port that is free now.
-pub fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port")
-}
-
-/// A folder for one server. What earlier runs of the tests left is removed.
-pub fn new_folder() -> PathBuf {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    if number == 0 {
-        remove_leftovers(parent);
-    }
-    let folder = parent.join(format!("it-{}-{number}", std::process::id()));
-    fs::create_dir_all(&folder).expect("a folder");
-    folder
-}
-
-fn remove_leftovers(parent: &Path) {
-    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let pid = name.to_str().and_then(|n| n.strip_prefix("it-")?.split('-').next());
-        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-            orphan::end(&entry.path().join("data"));
-            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }

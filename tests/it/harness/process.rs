@@ -1,6 +1,6 @@
 //! Child processes that never outlive the tests, however these end.
 //!
-//! A child gets SIGTERM when the thread that started it ends, so one thread starts them all and never ends before the
+//! A child gets a signal when the thread that started it ends, so one thread starts them all and never ends before the
 //! process does.
 
 use std::{
@@ -30,6 +30,13 @@ static NURSERY: LazyLock<Mutex<Sender<Order>>> = LazyLock::new(|| {
 pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "TERM", "--"]).arg(program);
+    command
+}
+
+/// The same for what has nothing to put in order, and may have been stopped: it is killed.
+pub fn mortal(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     command
 }
 

@@ -2,11 +2,14 @@
 //!
 //! Not here: starting it (`node.rs`).
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use tonic::transport::ClientTlsConfig;
 
-use super::{Bucket, node::new_database, postgres::cluster};
+use super::{
+    Bucket,
+    postgres::{Cluster, cluster},
+};
 
 /// How a server is to be started.
 #[derive(Debug, Clone)]
@@ -14,7 +17,9 @@ pub struct Setup {
     pub(super) config: Vec<String>,
     pub(super) wrapper: Vec<String>,
     pub(super) fault: Option<String>,
+    pub(super) polls: Option<u32>,
     pub(super) disk: Option<String>,
+    pub(super) ip: Ipv4Addr,
     pub(super) wait_for_scanner: bool,
     pub(super) tls: Option<ClientTlsConfig>,
     pub(super) database: Database,
@@ -28,7 +33,7 @@ pub(super) enum Database {
     /// A database of its own on the tests' PostgreSQL, made with the server.
     NewPostgres,
     /// This one, which others may share, at this URL.
-    Postgres(String, String),
+    Postgres(&'static Cluster, String, String),
 }
 
 impl Database {
@@ -36,9 +41,9 @@ impl Database {
     pub(super) fn made(self) -> Self {
         match self {
             Self::NewPostgres => {
-                let name = new_database();
+                let name = new_database(cluster());
                 let url = cluster().url(&name);
-                Self::Postgres(name, url)
+                Self::Postgres(cluster(), name, url)
             }
             Self::Sqlite | Self::Postgres(..) => self,
         }
@@ -61,7 +66,9 @@ impl Default for Setup {
             config: Vec::new(),
             wrapper: Vec::new(),
             fault: None,
+            polls: None,
             disk: None,
+            ip: Ipv4Addr::LOCALHOST,
             wait_for_scanner: true,
             tls: None,
             database: Database::Sqlite,
@@ -107,9 +114,14 @@ impl Setup {
         self.database = Database::NewPostgres;
         self
     }
-    /// On this PostgreSQL database, reached at this URL.
-    pub fn on_database(mut self, name: &str, url: &str) -> Self {
-        self.database = Database::Postgres(name.to_owned(), url.to_owned());
+    /// On this database of this PostgreSQL, reached at this URL.
+    pub fn on_database(mut self, cluster: &'static Cluster, name: &str, url: &str) -> Self {
+        self.database = Database::Postgres(cluster, name.to_owned(), url.to_owned());
+        self
+    }
+    /// Listens on 127.0.0.x.
+    pub fn at(mut self, x: u8) -> Self {
+        self.ip = Ipv4Addr::new(127, 0, 0, x);
         self
     }
     /// One line of the configuration, with a dotted key: `limits.uploads_per_visitor = 3`.
@@ -126,6 +138,11 @@ impl Setup {
     /// Until the next restart: an upload that reaches this point stops there for ever.
     pub fn stops_at(mut self, point: &str) -> Self {
         self.fault = Some(point.to_owned());
+        self
+    }
+    /// Asks for what other nodes changed every so many seconds only.
+    pub fn asks_every(mut self, seconds: u32) -> Self {
+        self.polls = Some(seconds);
         self
     }
     /// Runs it under another program, as `strace -f -o FILE`.
@@ -148,4 +165,12 @@ impl Setup {
         let address = format!("scanner.address = {address:?}");
         self.config("scanner.mode = \"external\"").config(address).config("scanner.limits.threads = 4")
     }
+}
+
+/// An empty PostgreSQL database, in which statements of the tests mean what they mean on SQLite.
+pub fn new_database(cluster: &Cluster) -> String {
+    let name = cluster.create_database("template0");
+    let hex = "CREATE FUNCTION hex(bytea) RETURNS text LANGUAGE sql IMMUTABLE RETURN encode($1, 'hex')";
+    cluster.psql(&name, hex);
+    name
 }

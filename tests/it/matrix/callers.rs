@@ -124,12 +124,15 @@ pub fn all() -> Vec<Who> {
         service("service, *, the chat", ALL, MINE),
         service("service, *, another chat", ALL, THIRD),
         service("service, no permission, all chats", &[], ALL),
+        service("service, act_as, the chat", &["act_as"], MINE),
+        service("service, key_manage, the chat", &["key_manage"], MINE),
+        operator("operator, key_manage, chat", &["key_manage"], MINE),
     ]);
     rows.extend(acting());
     rows
 }
 
-/// Permissions whose RPCs come later: they open nothing today.
+/// Permissions whose RPCs come later, and those of `AccessService`.
 const OTHERS: &[&str] = &[
     "download_unverified",
     "download_verified",

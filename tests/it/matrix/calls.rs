@@ -6,6 +6,7 @@
 use tonic::{Request, Status};
 
 use super::{
+    access,
     callers::Who,
     table,
     world::{FILES, World},
@@ -118,6 +119,18 @@ pub const BLOCKS: &[Block] = &[
         "which chat; doomed is in the claim, doomed2 is not",
         &["doomed", "doomed2", "gone", "unknown"],
     ),
+    block(
+        "AccessService/MintToken",
+        "for whom, of which chats",
+        &["operator, mine", "operator, other", "visitor, mine", "service"],
+    ),
+    block(
+        "AccessService/CreateKey",
+        "for whom, of which chats; without permissions",
+        &["operator, no chat", "operator, other", "visitor, mine", "backend, no chat", "service, no chat"],
+    ),
+    block("AccessService/ListKeys", "b: a key that the backend made is shown", &["all"]),
+    block("AccessService/RetireKey", "a key that the backend made; one that never was", &["backend's", "never"]),
     block("ConfigService/GetSettings", "", &["all"]),
     block("ConfigService/UpdateSettings", "one setting, to what it is", &["one"]),
     block("ConfigService/DescribeSettings", "", &["all"]),
@@ -150,6 +163,7 @@ pub async fn cell(world: &mut World, who: &Who, rpc: &str, column: &'static str)
         ("FileService", method) if changes => change(world, who, method, column, file_id.clone()).await,
         ("FileService", method) => read(world, who, method, column, file_id.clone()).await,
         ("ChatService", method) => chat(world, who, method, column).await,
+        ("AccessService", method) => access::ask(world, who, method, column).await,
         (_, method) => administration(world, who, method).await,
     };
     if let (Some(before), Some(kind)) = (before, kind) {

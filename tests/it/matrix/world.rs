@@ -11,9 +11,10 @@ use super::callers::{Who, backend, uploader, visitor};
 use crate::harness::{
     Node, Setup,
     callers::now,
+    keys::wanted,
     pb::{
-        self, ChatStatus, File, chat_service_client::ChatServiceClient, config_service_client::ConfigServiceClient,
-        file_service_client::FileServiceClient, get_file_request::By,
+        self, ChatStatus, File, access_service_client::AccessServiceClient, chat_service_client::ChatServiceClient,
+        config_service_client::ConfigServiceClient, file_service_client::FileServiceClient, get_file_request::By,
         maintenance_service_client::MaintenanceServiceClient, upload_header::Target,
     },
     samples, upload,
@@ -34,6 +35,7 @@ pub struct World {
     pub files: FileServiceClient<Channel>,
     pub chats: ChatServiceClient<Channel>,
     pub config: ConfigServiceClient<Channel>,
+    pub access: AccessServiceClient<Channel>,
     pub maintenance: MaintenanceServiceClient<Channel>,
     ids: BTreeMap<&'static str, String>,
     changed: BTreeSet<&'static str>,
@@ -43,6 +45,17 @@ pub struct World {
 }
 
 impl World {
+    /// The label of the keys that the backend makes.
+    pub const BACKENDS_KEY: &str = "the backend's";
+
+    /// A new key that the backend makes for itself; its id.
+    pub async fn key(&mut self) -> String {
+        let label = Self::BACKENDS_KEY.to_owned();
+        let request = pb::CreateKeyRequest { label, ..wanted("service:backend", &[], &[]) };
+        let made = self.access.create_key(backend().request(request)).await.expect("the backend may");
+        made.into_inner().key.expect("every answer names it").key_id
+    }
+
     /// Starts a server of its own and fills it.
     pub async fn new() -> Self {
         let node = Node::start(Setup::new()).await;
@@ -51,6 +64,7 @@ impl World {
             files: FileServiceClient::new(channel.clone()),
             chats: ChatServiceClient::new(channel.clone()),
             config: ConfigServiceClient::new(channel.clone()),
+            access: AccessServiceClient::new(channel.clone()),
             maintenance: MaintenanceServiceClient::new(channel),
             _node: node,
             ids: BTreeMap::new(),
@@ -59,6 +73,7 @@ impl World {
             fresh: 0,
         };
         world.tell_chats().await;
+        world.key().await;
         for kind in FILES {
             world.make(kind).await;
         }

@@ -10,8 +10,8 @@ use tonic::{Code, Request, Status};
 use crate::harness::{
     Caller, Service, assert_refused,
     callers::{SECRET, now, sign},
-    node::{free_port, new_folder},
     pb::{self, config_service_client::ConfigServiceClient},
+    place::{free_port, new_folder},
     process, shared,
 };
 

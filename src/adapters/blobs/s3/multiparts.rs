@@ -20,7 +20,10 @@ use super::{
     S3Place, broken, failed, is_not_there,
     place::{ASKING, within},
 };
-use crate::ports::{BlobError, MultipartId};
+use crate::{
+    domain::BlobKey,
+    ports::{BlobError, MultipartId},
+};
 
 /// How long the signature of a look holds.
 const SIGNED_FOR: Duration = Duration::from_secs(60);
@@ -66,28 +69,46 @@ impl Multiparts {
             self.abort(object, &id).await?;
         }
         for _ in 0..LOOKS {
-            let open = self.list(object).await?;
+            let mut open = self.list(object.as_ref()).await?;
+            // The prefix is a whole key; one that only begins with it is none of ours.
+            open.retain(|open| open.key == object.as_ref());
             if open.is_empty() {
                 return Ok(());
             }
-            for id in open {
-                self.abort(object, &id).await?;
+            for Open { upload_id, .. } in open {
+                self.abort(object, &upload_id).await?;
             }
         }
         Err(broken(io::ErrorKind::Other, "uploads in parts are still there after they were aborted"))
     }
 
-    async fn abort(&self, object: &Path, id: &str) -> Result<(), BlobError> {
+    /// Leaves none under any key that begins with this prefix.
+    pub(super) async fn abort_under(&self, prefix: &str) -> Result<(), BlobError> {
+        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        loop {
+            let mut open = self.list(&prefix).await?;
+            // Below a prefix there may be another store's.
+            open.retain(|open| open.key.strip_prefix(&prefix).is_some_and(|name| name.parse::<BlobKey>().is_ok()));
+            if open.is_empty() {
+                return Ok(());
+            }
+            for Open { key, upload_id } in open {
+                self.abort(&Path::from(key), &upload_id).await?;
+            }
+        }
+    }
+
+    pub(super) async fn abort(&self, object: &Path, id: &str) -> Result<(), BlobError> {
         match within(ASKING, self.once.abort_multipart(object, &id.to_owned())).await? {
             Err(error) if !is_not_there(&error) => Err(failed(error)),
             Ok(()) | Err(_) => Ok(()),
         }
     }
 
-    async fn list(&self, object: &Path) -> Result<Vec<String>, BlobError> {
+    async fn list(&self, prefix: &str) -> Result<Vec<Open>, BlobError> {
         let mut tried = 0;
         loop {
-            let asked = tokio::time::timeout(ASKING, self.look(object)).await;
+            let asked = tokio::time::timeout(ASKING, self.look(prefix)).await;
             match asked.unwrap_or_else(|_| Err(broken(io::ErrorKind::TimedOut, "no list of uploads in parts"))) {
                 Err(_) if tried < RETRIES => {
                     tried += 1;
@@ -98,8 +119,8 @@ impl Multiparts {
         }
     }
 
-    async fn look(&self, object: &Path) -> Result<Vec<String>, BlobError> {
-        let asked = SignedUrlOptions::new().with_query([("prefix", object.as_ref()), ("uploads", "")]);
+    async fn look(&self, prefix: &str) -> Result<Vec<Open>, BlobError> {
+        let asked = SignedUrlOptions::new().with_query([("prefix", prefix), ("uploads", "")]);
         let url = self.once.signed_url_opts(Method::GET, &Path::default(), SIGNED_FOR, &asked).await.map_err(failed)?;
         let request = http::Request::get(url.as_str()).body(HttpRequestBody::from(Bytes::new()));
         let answer = self.http.execute(request.map_err(io::Error::other)?).await.map_err(io::Error::other)?;
@@ -110,7 +131,6 @@ impl Multiparts {
             return Err(io::Error::other(format!("uploads in parts are not listed: {status} {text}")).into());
         }
         let listing: Listing = quick_xml::de::from_reader(&body[..]).map_err(io::Error::other)?;
-        // The prefix is a whole key; one that only begins with it is none of ours.
-        Ok(listing.uploads.into_iter().filter(|open| open.key == object.as_ref()).map(|open| open.upload_id).collect())
+        Ok(listing.uploads)
     }
 }

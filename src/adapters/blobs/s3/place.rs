@@ -13,13 +13,19 @@ use super::failed;
 use crate::ports::BlobError;
 
 /// A call without a body of note, all its retries included.
-pub(super) const ASKING: Duration = Duration::from_secs(15);
+pub(in super::super) const ASKING: Duration = Duration::from_secs(15);
 /// A connection that is silent for so long is broken.
 const SILENCE: Duration = Duration::from_secs(20);
 /// Opening a connection.
 const CONNECTING: Duration = Duration::from_secs(3);
 /// What a transfer may take beyond [`ASKING`]: 1 MiB a second at least.
 const SECONDS_PER_MIB: u32 = 1;
+
+/// How long a request that we gave up, or were killed under, may go on without us: what of it was sent already is in
+/// buffers, or with a proxy (a minute, unless told otherwise), and then with the store, whose putting together of parts
+/// "may take several minutes" (AWS). With the lease of a dead node before it, this ends within the ten minutes after which
+/// nothing of a fault is left.
+pub(super) const LATENESS: Duration = Duration::from_secs(5 * 60);
 
 /// How long a transfer of so many bytes may take.
 pub(super) fn moving(bytes: u64) -> Duration {

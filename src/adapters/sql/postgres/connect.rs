@@ -11,11 +11,11 @@ use tokio_postgres::{
     config::{Host, SslMode},
 };
 
-use super::{tls::Tls, unavailable};
+use super::{super::Looked, tls::Tls, unavailable};
 use crate::ports::StoreError;
 
 /// Longest wait for a server to take a connection and to say what it is.
-const CONNECT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT: Duration = Duration::from_secs(5);
 /// A server that does not confirm what was sent is gone after this.
 const SILENCE: Duration = Duration::from_secs(15);
 /// The oldest version that is tried.
@@ -27,8 +27,8 @@ const TIMEOUTS: &str = "-c statement_timeout=15s -c idle_in_transaction_session_
 /// Where the database is and how one gets there.
 #[derive(Clone)]
 pub(in super::super) struct Server {
-    config: tokio_postgres::Config,
-    tls: Option<Tls>,
+    pub(super) config: tokio_postgres::Config,
+    pub(super) tls: Option<Tls>,
 }
 
 impl Server {
@@ -116,11 +116,34 @@ fn is_here(host: &Host) -> bool {
     }
 }
 
-/// Which server answers there, for people. Changes nothing.
-pub(in super::super) async fn look(url: &str) -> Result<String, StoreError> {
+/// Which server answers there, for people, and what it would lose. Changes nothing.
+pub(in super::super) async fn look(url: &str) -> Result<Looked, StoreError> {
     let mut conn = Server::parse(url)?.connect().await?;
     let session = Session::of(&mut conn).await?;
-    Ok(format!("PostgreSQL {}, database {}, commits are durable", session.version_text, session.name))
+    let told = format!("PostgreSQL {}, database {}, commits are durable", session.version_text, session.name);
+    let followers: Followers = diesel::sql_query(FOLLOWERS).get_result(&mut conn).await?;
+    Ok(Looked { told, lossy_standbys: followers.lossy() })
+}
+
+/// Who gets our commits, and who is waited for. A backup under way, and who follows single tables, is no standby; a role
+/// that may not see what a follower does sees that there is one.
+const FOLLOWERS: &str = "SELECT current_setting('synchronous_standby_names') AS waited_for, count(*) AS following \
+     FROM pg_stat_replication r WHERE coalesce(r.state, 'streaming') <> 'backup' AND NOT EXISTS \
+     (SELECT 1 FROM pg_replication_slots s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')";
+
+#[derive(QueryableByName)]
+struct Followers {
+    #[diesel(sql_type = sql_types::Text)]
+    waited_for: String,
+    #[diesel(sql_type = sql_types::BigInt)]
+    following: i64,
+}
+
+impl Followers {
+    /// Standbys that may be behind when one of them takes over: all, where a commit waits for none.
+    fn lossy(&self) -> u64 {
+        if self.waited_for.trim().is_empty() { self.following.unsigned_abs() } else { 0 }
+    }
 }
 
 /// What a session says of itself.
@@ -187,7 +210,7 @@ impl Session {
 }
 
 /// An error with its causes: the driver's own text names none.
-fn told(error: &tokio_postgres::Error) -> String {
+pub(super) fn told(error: &tokio_postgres::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -198,4 +221,16 @@ fn told(error: &tokio_postgres::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standbys_are_lossy_where_a_commit_waits_for_none_of_them() {
+        for (waited_for, following, lossy) in [("", 0, 0), ("", 2, 2), (" ", 1, 1), ("ANY 1 (*)", 2, 0)] {
+            assert_eq!(Followers { waited_for: waited_for.to_owned(), following }.lossy(), lossy, "{waited_for:?}");
+        }
+    }
 }

@@ -13,7 +13,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrati
 use super::unavailable;
 use crate::ports::StoreError;
 
-pub(super) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+pub(in super::super) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
 /// How often the lock is asked for.
 const LOCK_PAUSE: Duration = Duration::from_millis(200);

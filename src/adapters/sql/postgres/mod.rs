@@ -30,10 +30,13 @@ use super::on_postgres::Conn;
 use crate::ports::{Begun, Committed, Ids as _, Intent, Stop, StoreError, SystemIds};
 
 mod connect;
+mod listen;
 mod migrate;
 mod tls;
 
 pub(super) use connect::{Server, look};
+pub(super) use listen::{ANNOUNCE, Listener};
+pub(super) use migrate::MIGRATIONS;
 
 /// Connections of one node: three nodes stay below a server's usual hundred.
 const CONNECTIONS: usize = 16;

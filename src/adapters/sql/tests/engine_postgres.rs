@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::{Event, EventKind, Reason},
-    ports::{SettingsStore as _, StoreError, UploadStore as _},
+    ports::{Clock as _, SettingsStore as _, StoreError, SystemClock, UploadStore as _},
 };
 
 /// A store behind a proxy, in the same world.
@@ -58,10 +58,16 @@ async fn a_commit_whose_answer_is_lost_is_told_as_it_ended() {
         let upload = Upload { tag, request_id: Some(format!("r{i}")), ..Upload::to(chat("42")) };
         let intent = w.started(&caller, &upload).await;
         let commit = w.commit(&caller, &upload, intent);
-        let id = commit.file_id;
+        let (id, unheard) = (commit.file_id, proxy.unheard());
         proxy.cut(how);
         let view = ready(w.store.commit_upload(commit).await.unwrap_or_else(|e| panic!("{how:?}: {e}")));
         assert!(proxy.has_cut(), "{how:?}");
+        let did = tokio::time::timeout(Duration::from_secs(if how == Cut::Before { 0 } else { 10 }), async {
+            while proxy.unheard() == unheard {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        assert_eq!(did.await.is_ok(), how != Cut::Before, "{how:?}: whether the server did it the first time");
         assert_eq!(view.file.id, id);
         assert_eq!(w.find(&view, &caller).await.as_ref(), Some(&view));
         assert_eq!(view.chats.len(), 1);
@@ -78,6 +84,7 @@ async fn another_write_whose_answer_is_lost_is_neither_done_nor_refused() {
         let lost = w.store.record(event(), Time(1)).await;
         assert!(matches!(&lost, Err(StoreError::Unavailable(_))), "{lost:?}");
         assert!(lost.expect_err("lost").to_string().contains("may have happened"));
+        assert!(proxy.has_cut(), "{how:?}");
         assert_eq!(w.events().len(), happened, "{how:?}");
     }
 }
@@ -107,6 +114,34 @@ async fn an_intent_is_not_buried_while_its_commit_may_still_happen() {
     assert_eq!(reason(w.store.commit_upload(w.commit(&caller, &upload, intent)).await), Reason::Fenced);
 }
 
+#[tokio::test]
+async fn leases_hold_whatever_the_clocks_of_the_nodes_say() {
+    let w = world();
+    let caller = operator("17", &[], &[]);
+    let other = connect(&cluster().url(w.database.as_deref().expect("on PostgreSQL")));
+    const HOUR: i64 = 3_600;
+    // The node's clock is an hour behind, the other's an hour ahead of it, and of the database's.
+    let right = SystemClock.now();
+    let (behind, ahead) = (right.plus_secs(-HOUR), right.plus_secs(HOUR));
+    w.now.store(behind.0, Ordering::Relaxed);
+    let intent = w.started(&caller, &Upload::to(Target::Library)).await;
+    let dead = async |now| other.list_dead_uploads(None, now, 10).await.expect("lists");
+    for now in [behind, right, ahead] {
+        assert!(dead(now).await.is_empty(), "granted, it holds");
+    }
+    w.pass(61);
+    for now in [behind, right, ahead] {
+        assert_eq!(dead(now).await, running(&[intent]), "over, it is over");
+    }
+    w.store.renew_leases(&[intent], behind, 60).await.expect("renews");
+    assert!(dead(ahead).await.is_empty(), "renewed, it holds");
+    // What is buried stays for its time, whoever buries it.
+    other.abort_upload(intent, event(), behind, 60).await.expect("buries");
+    assert!(dead(ahead).await.is_empty());
+    w.pass(61);
+    assert_eq!(dead(behind).await, [Dead { intent, buried: true }]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_of_events_by_seq_never_skips_one() {
     let w = world();
@@ -132,6 +167,63 @@ async fn a_reader_of_events_by_seq_never_skips_one() {
     join_all(writers).await;
     let (seen, all) = reader.await.expect("no panic");
     assert_eq!(seen, all);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_a_chat_keeps_no_event_waiting_for_its_long_statements() {
+    let w = world();
+    for id in ["1", "2"] {
+        w.put(id, ChatStatus::Active, None).await;
+    }
+    let (all, settings) = (service(&["*"]), Settings::default());
+    let guest = w.upload(&all, &Upload::to(chat("2"))).await;
+    w.upload(&all, &Upload { tag: 1, ..Upload::to(chat("1")) }).await;
+    let to = vec![crate::ports::AttachTo { chat: "1".parse().expect("valid"), message_id: None }];
+    w.store.attach(FileRef::Id(guest.file.id), to, &all, &settings, w.now()).await.expect("attaches");
+    // As if detaching took as long as this.
+    let slow = connect(&cluster().url(w.database.as_deref().expect("on PostgreSQL")));
+    let hold = "SELECT * FROM attachments FOR UPDATE; SELECT pg_sleep(4)";
+    let hold =
+        slow.engine.write::<_, (), StoreError>(move |c| Box::pin(async move { Ok(c.batch_execute(hold).await?) }));
+    let one = "1".parse().expect("valid");
+    let delete = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        w.store.delete_chat(&one, 0, Actor::SYSTEM, w.now()).await.expect("deletes")
+    };
+    let others = async {
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let begun = Instant::now();
+        w.store.record(event(), Time(1)).await.expect("writes");
+        begun.elapsed()
+    };
+    let (held, deleted, waited) = tokio::join!(hold, delete, others);
+    held.expect("it only waits");
+    assert_eq!((deleted.files_deleted, deleted.files_detached), (1, 1));
+    assert!(waited < Duration::from_millis(1_000), "an event of others waited {waited:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_of_new_chats_in_opposite_orders_never_wait_in_a_circle() {
+    let w = world();
+    for round in 0..40 {
+        let ids: Vec<String> = (0..20).map(|i| format!("r{round}-{i}")).collect();
+        let batch = |ids: Vec<String>| {
+            let tellings = ids.iter().map(|id| told(id, ChatStatus::Active, None, 0)).collect();
+            w.store.put_chats(tellings, Actor::SYSTEM, w.now())
+        };
+        let backwards: Vec<String> = ids.iter().rev().cloned().collect();
+        let (one, other) = tokio::join!(batch(ids.clone()), batch(backwards.clone()));
+        for (put, ids) in [(one, ids), (other, backwards)] {
+            let answered: Vec<String> = put.expect("put").into_iter().map(|chat| chat.id.to_string()).collect();
+            assert_eq!(answered, ids, "answers are in the order in which they were told");
+        }
+    }
+    let database = w.database.clone().expect("on PostgreSQL");
+    // The server counts what a connection met when that has ended.
+    drop(w.store);
+    let deadlocks = format!("SELECT deadlocks FROM pg_stat_database WHERE datname = '{database}'");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(cluster().psql("postgres", &deadlocks), ["0"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -208,8 +300,29 @@ async fn a_server_that_is_not_there_or_not_durable_is_refused_without_its_passwo
     }
     let away = PostgresStore::open("postgres://someone:s3cr3t@db.example/x").await.err().expect("in the open");
     assert!(matches!(&away, StoreError::Refused(text) if text.contains("sslmode=verify-full")), "{away}");
-    let told = PostgresStore::look(&cluster().url(&database)).await.expect("looks");
-    assert!(told.starts_with("PostgreSQL 1") && told.contains(&database), "{told}");
+    let looked = PostgresStore::look(&cluster().url(&database)).await.expect("looks");
+    assert!(looked.told.starts_with("PostgreSQL 1") && looked.told.contains(&database), "{looked:?}");
+}
+
+#[tokio::test]
+async fn a_standby_that_no_commit_waits_for_is_told() {
+    let url = cluster().url(&database());
+    assert_eq!(PostgresStore::look(&url).await.expect("looks").lossy_standbys, 0);
+    // It follows the server's log as a standby does, which is all that the server knows of one.
+    let folder = tempfile::tempdir().expect("a folder");
+    let follow = format!(
+        "exec $(ls -d /usr/lib/postgresql/*/bin | tail -n 1)/pg_receivewal --no-loop -U {} -h 127.0.0.1 -p {} -D {}",
+        super::super::cluster::USER,
+        cluster().port,
+        folder.path().display()
+    );
+    let mut follower = std::process::Command::new("sh").args(["-c", &follow]).spawn().expect("it is installed");
+    let until = Instant::now() + Duration::from_secs(20);
+    while PostgresStore::look(&url).await.expect("looks").lossy_standbys == 0 {
+        assert!(Instant::now() < until, "it follows: {:?}", follower.try_wait());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    follower.kill().and_then(|()| follower.wait()).expect("it ends");
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! How PostgreSQL tells its plans: the server logs that of each statement that it runs. It is kept from walking and
-//! sorting where an index does instead: with so few rows it would do so.
+//! How PostgreSQL tells its plans: the server logs that of each statement that it runs. Over a handful of rows it is kept
+//! from walking and sorting where an index does instead: with so few it would do so.
 //!
 //! The twin of `explain_sqlite.rs`. Not here: the statements (`plans.rs`).
 
@@ -9,7 +9,10 @@ use super::{bodies::Conn, *};
 use crate::ports::StoreError;
 
 /// Tables of a handful of rows: walking them is no walk.
-const SMALL: &[&str] = &["settings", "settings_version"];
+const SMALL: &[&str] = &["settings", "settings_version", "store", "access_keys_version"];
+
+/// In which words it is filled.
+pub(super) const WORDS: million::Words = million::Words::Postgres;
 
 /// A store whose server logs the plan of each statement.
 pub(super) struct Explained {
@@ -18,24 +21,36 @@ pub(super) struct Explained {
     read: Cell<usize>,
 }
 
+/// Over a handful of rows.
 pub(super) async fn explained() -> (World, Explained) {
-    let w = world();
+    explain(world(), &["seqscan", "sort", "hashjoin", "mergejoin", "material"])
+}
+
+/// Over what is there, planned as it is for everybody.
+pub(super) async fn explained_as_it_is(w: World) -> (World, Explained) {
+    explain(w, &[])
+}
+
+/// Takes the planner these ways away.
+fn explain(w: World, without: &[&str]) -> (World, Explained) {
     let database = w.database.clone().expect("on PostgreSQL");
-    for (name, value) in [
-        ("session_preload_libraries", "auto_explain"),
-        ("auto_explain.log_min_duration", "0"),
-        ("enable_seqscan", "off"),
-        ("enable_sort", "off"),
-        ("enable_hashjoin", "off"),
-        ("enable_mergejoin", "off"),
-        ("enable_material", "off"),
-    ] {
-        cluster().psql("postgres", &format!("ALTER DATABASE {database} SET {name} = '{value}'"));
+    let mut changes =
+        vec!["session_preload_libraries = 'auto_explain'".to_owned(), "auto_explain.log_min_duration = '0'".to_owned()];
+    changes.extend(without.iter().map(|way| format!("enable_{way} = off")));
+    for change in changes {
+        cluster().psql("postgres", &format!("ALTER DATABASE {database} SET {change}"));
     }
     // The world's own store connected before the settings were made.
     let store = connect(&cluster().url(&database));
     let explained = Explained { store: store.clone(), database, read: Cell::new(log().len()) };
     (World { store: Box::new(store), ..w }, explained)
+}
+
+/// The same rows by a store that tells no plans.
+pub(super) fn plain(w: &World) -> Box<dyn Store> {
+    let database = w.database.as_ref().expect("on PostgreSQL");
+    cluster().psql("postgres", &format!("ALTER DATABASE {database} RESET ALL"));
+    Box::new(connect(&cluster().url(database)))
 }
 
 /// Runs a body.
@@ -77,18 +92,18 @@ pub(super) async fn plans(explained: &Explained) -> Vec<(String, Vec<String>)> {
     plans
 }
 
-/// Fails for a walk over a whole table or index, and for a sort unless `sorts` says why one may be: a statement that is
-/// kept from its sort may walk instead.
-pub(super) fn judge(plans: &[(String, Vec<String>)], sorts: &[&str]) {
+/// Fails for a walk over a whole table or index, and for a sort, but for those of the statements that hold such words.
+pub(super) fn judge(plans: &[(String, Vec<String>)], walks: &[&str], sorts: &[&str]) {
+    let is_one_of = |sql: &str, few: &[&str]| few.iter().any(|words| sql.contains(words));
     let mut bad = Vec::new();
     for (sql, steps) in plans {
         for (i, step) in steps.iter().enumerate() {
             let small = SMALL.iter().any(|small| step.contains(&format!(" on {small} ")));
             let by_index = step.contains("Index Scan") || step.contains("Index Only Scan");
             let bounded = steps.get(i + 1).is_some_and(|next| next.starts_with("Index Cond:"));
-            let walks = !small && (step.contains("Seq Scan on") || by_index && !bounded);
-            let sorted = step.trim_start_matches("->").trim().starts_with("Sort ");
-            if (walks || sorted) && !sorts.iter().any(|s| sql.contains(s)) {
+            let walked = !small && (step.contains("Seq Scan on") || by_index && !bounded);
+            let sorted = step.contains("Sort  (");
+            if walked && !is_one_of(sql, walks) || sorted && !is_one_of(sql, sorts) {
                 bad.push(format!("{step}\n{sql}\n{steps:#?}"));
             }
         }

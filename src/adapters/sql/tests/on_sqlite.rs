@@ -1,6 +1,6 @@
-//! All rules on SQLite, and what is its own.
+//! What is SQLite's own.
 //!
-//! Not here: the rules themselves, a file for each subject, and the world that they are tried in (`super`).
+//! Not here: the world it is tried in (`super`).
 
 use super::{super::on_sqlite as bodies, *};
 
@@ -10,23 +10,15 @@ fn world() -> World {
     world_of(store, dir, None)
 }
 
-#[path = "chats.rs"]
-mod chats;
+#[path = "bounds.rs"]
+mod bounds;
+#[path = "depth.rs"]
+mod depth;
 #[path = "engine.rs"]
 mod engine;
 #[path = "explain_sqlite.rs"]
 mod explain;
-#[path = "files.rs"]
-mod files;
-#[path = "lists.rs"]
-mod lists;
-#[path = "pairing.rs"]
-mod pairing;
+#[path = "keys.rs"]
+mod keys;
 #[path = "plans.rs"]
 mod plans;
-#[path = "races.rs"]
-mod races;
-#[path = "settings.rs"]
-mod settings;
-#[path = "uploads.rs"]
-mod uploads;

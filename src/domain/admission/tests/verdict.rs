@@ -80,7 +80,7 @@ fn an_image_at_the_pixel_limit_passes_and_one_over_is_refused() {
 }
 
 fn found() -> Finding {
-    Finding::Found { signature: "Win.Test.EICAR_HDB-1".into() }
+    Finding::Found { signature: "Win.Test.EICAR_HDB-1".into(), made: None }
 }
 
 fn unscannable() -> Finding {

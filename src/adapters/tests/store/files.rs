@@ -1,6 +1,6 @@
 //! Rules of files that are there: what a caller sees, attaching, detaching, changing, deleting.
 //!
-//! Not here: the world they are tried in (`super`) and the query plans (`plans.rs`).
+//! Not here: the world they are tried in (`world.rs`).
 
 use super::*;
 use crate::{
@@ -16,9 +16,7 @@ fn shown(view: Option<&FileView>) -> Vec<String> {
     view.map(|v| v.chats.iter().map(|c| c.id.to_string()).collect()).unwrap_or_default()
 }
 
-#[tokio::test]
-async fn a_view_names_exactly_the_chats_that_its_caller_may_access() {
-    let w = world();
+pub async fn a_view_names_exactly_the_chats_that_its_caller_may_access(w: World) {
     for (id, owner) in [("a", Some("17")), ("b", Some("18")), ("c", None), ("d", Some("17"))] {
         w.put(id, ChatStatus::Active, owner).await;
     }
@@ -50,9 +48,7 @@ async fn a_view_names_exactly_the_chats_that_its_caller_may_access() {
     assert_eq!(shown(w.find(&view, &all).await.as_ref()).concat(), "acd");
 }
 
-#[tokio::test]
-async fn a_file_that_is_not_there_is_not_found_by_id_number_or_wrong_code() {
-    let w = world();
+pub async fn a_file_that_is_not_there_is_not_found_by_id_number_or_wrong_code(w: World) {
     let all = service(&["*"]);
     let mut view = w.upload(&all, &Upload::to(Target::Library)).await;
     view.file.code_hash = CodeHash([0; 16]);
@@ -60,9 +56,7 @@ async fn a_file_that_is_not_there_is_not_found_by_id_number_or_wrong_code() {
     assert_eq!(w.store.find_file(FileRef::Id(FileId([0; 16])), &all).await.expect("finds"), None);
 }
 
-#[tokio::test]
-async fn attaching_judges_each_chat_alone_and_twice_is_one_attachment() {
-    let w = world();
+pub async fn attaching_judges_each_chat_alone_and_twice_is_one_attachment(w: World) {
     for (id, owner) in [("a", Some("17")), ("b", Some("18"))] {
         w.put(id, ChatStatus::Active, owner).await;
     }
@@ -86,9 +80,7 @@ async fn attaching_judges_each_chat_alone_and_twice_is_one_attachment() {
     assert_eq!(reason(w.store.attach(nothing, to(&["a"]), &own, &settings, w.now()).await), Reason::NotFound);
 }
 
-#[tokio::test]
-async fn five_hundred_chats_are_attached_in_one_call_and_more_are_told_as_truncated() {
-    let w = world();
+pub async fn five_hundred_chats_are_attached_in_one_call_and_more_are_told_as_truncated(w: World) {
     let ids: Vec<String> = (0..501).map(|i| format!("c{i:04}")).collect();
     let tellings = ids.iter().map(|id| told(id, ChatStatus::Active, Some("17"), 0)).collect();
     w.store.put_chats(tellings, Actor::SYSTEM, w.now()).await.expect("put");
@@ -113,9 +105,7 @@ async fn five_hundred_chats_are_attached_in_one_call_and_more_are_told_as_trunca
     }
 }
 
-#[tokio::test]
-async fn detaching_is_for_the_uploader_or_the_chats_owner_and_twice_is_fine() {
-    let w = world();
+pub async fn detaching_is_for_the_uploader_or_the_chats_owner_and_twice_is_fine(w: World) {
     w.put("a", ChatStatus::Active, Some("17")).await;
     let uses = [Permission::UseOperator];
     let (owner, guest) = (operator("17", &[], &uses), operator("18", &["a"], &uses));
@@ -133,9 +123,7 @@ async fn detaching_is_for_the_uploader_or_the_chats_owner_and_twice_is_fine() {
     assert_eq!(w.events()[1..], ["FILE_UPLOADED", "FILE_DETACHED"]);
 }
 
-#[tokio::test]
-async fn an_update_needs_the_current_etag_and_makes_a_new_one() {
-    let w = world();
+pub async fn an_update_needs_the_current_etag_and_makes_a_new_one(w: World) {
     let own = operator("17", &[], &[]);
     let settings = Settings::default();
     let view = w.upload(&own, &Upload::to(Target::Library)).await;
@@ -159,9 +147,7 @@ async fn an_update_needs_the_current_etag_and_makes_a_new_one() {
     assert_eq!(w.events(), ["FILE_UPLOADED", "FILE_UPDATED"]);
 }
 
-#[tokio::test]
-async fn deleting_is_a_tombstone_that_keeps_its_attachments_and_twice_is_fine() {
-    let w = world();
+pub async fn deleting_is_a_tombstone_that_keeps_its_attachments_and_twice_is_fine(w: World) {
     w.put("a", ChatStatus::Active, Some("17")).await;
     let settings = Settings::default();
     let view = w.upload(&visitor("v", &["a"]), &Upload::to(chat("a"))).await;
@@ -179,9 +165,7 @@ async fn deleting_is_a_tombstone_that_keeps_its_attachments_and_twice_is_fine() 
     assert_eq!(w.events()[1..], ["FILE_UPLOADED", "FILE_DELETED"]);
 }
 
-#[tokio::test]
-async fn an_owner_does_not_delete_what_is_attached_to_a_chat_of_another() {
-    let w = world();
+pub async fn an_owner_does_not_delete_what_is_attached_to_a_chat_of_another(w: World) {
     for (id, owner) in [("a", Some("17")), ("b", Some("17")), ("c", None)] {
         w.put(id, ChatStatus::Active, owner).await;
     }

@@ -1,6 +1,6 @@
 //! Rules that must hold whoever is faster: calls that meet each other on the same rows, as from many nodes.
 //!
-//! Not here: the world they are tried in (`super`). Each is tried often: a race that is lost once in a while is lost.
+//! Not here: the world they are tried in (`world.rs`). Each is tried often: a race that is lost once in a while is lost.
 
 use futures_util::future::{join, join_all};
 
@@ -16,9 +16,7 @@ fn to(id: &str) -> Vec<AttachTo> {
     vec![AttachTo { chat: id.parse().expect("valid"), message_id: None }]
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn streams_with_one_request_id_that_begin_at_once_leave_one_file() {
-    let w = world();
+pub async fn streams_with_one_request_id_that_begin_at_once_leave_one_file(w: World) {
     let caller = operator("17", &[], &[]);
     for round in 0..ROUNDS {
         let upload = Upload { tag: round, request_id: Some(format!("r{round}")), ..Upload::to(Target::Library) };
@@ -39,9 +37,7 @@ async fn streams_with_one_request_id_that_begin_at_once_leave_one_file() {
     assert_eq!(w.events().len() as u64, ROUNDS);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_tellings_that_meet_the_highest_version_stays_and_none_is_lost() {
-    let w = world();
+pub async fn of_tellings_that_meet_the_highest_version_stays_and_none_is_lost(w: World) {
     let tell = async |id: &str, version| {
         let telling = vec![told(id, ChatStatus::Active, None, version)];
         w.store.put_chats(telling, Actor::SYSTEM, w.now()).await.expect("put");
@@ -65,9 +61,7 @@ async fn of_tellings_that_meet_the_highest_version_stays_and_none_is_lost() {
     assert_eq!(version("n0").await, 7);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upload_and_the_end_of_its_chat_agree_on_who_was_first() {
-    let w = world();
+pub async fn an_upload_and_the_end_of_its_chat_agree_on_who_was_first(w: World) {
     let all = service(&["*"]);
     for round in 0..ROUNDS {
         let id = format!("c{round}");
@@ -90,9 +84,7 @@ async fn an_upload_and_the_end_of_its_chat_agree_on_who_was_first() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn attaching_elsewhere_and_the_end_of_the_home_chat_agree_on_who_was_first() {
-    let w = world();
+pub async fn attaching_elsewhere_and_the_end_of_the_home_chat_agree_on_who_was_first(w: World) {
     let (all, settings) = (service(&["*"]), Settings::default());
     w.put("elsewhere", ChatStatus::Active, None).await;
     for round in 0..ROUNDS {
@@ -115,9 +107,7 @@ async fn attaching_elsewhere_and_the_end_of_the_home_chat_agree_on_who_was_first
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn attaching_twice_at_once_is_one_attachment_and_deleting_twice_one_tombstone() {
-    let w = world();
+pub async fn attaching_twice_at_once_is_one_attachment_and_deleting_twice_one_tombstone(w: World) {
     let (all, settings) = (service(&["*"]), Settings::default());
     w.put("a", ChatStatus::Active, None).await;
     for round in 0..ROUNDS {
@@ -134,9 +124,7 @@ async fn attaching_twice_at_once_is_one_attachment_and_deleting_twice_one_tombst
     assert_eq!((count("FILE_ATTACHED"), count("FILE_DELETED")), (ROUNDS, ROUNDS));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_blob_found_infected_is_shared_by_nobody_who_comes_later() {
-    let w = world();
+pub async fn a_blob_found_infected_is_shared_by_nobody_who_comes_later(w: World) {
     let caller = operator("17", &[], &[]);
     for round in 0..ROUNDS {
         let upload = Upload { tag: round, ..Upload::to(Target::Library) };
@@ -144,7 +132,7 @@ async fn a_blob_found_infected_is_shared_by_nobody_who_comes_later() {
         let intent = w.started(&caller, &upload).await;
         let mut commit = w.commit(&caller, &upload, intent);
         commit.bytes = BytesAt::Shared(first.blob.id);
-        let quarantine = w.store.quarantine(sha(round), verdict(VerdictKind::Infected, "9"), "Eicar");
+        let quarantine = w.store.quarantine(sha(round), verdict(VerdictKind::Infected, "9"), "Eicar", None);
         let (committed, hit) = join(w.store.commit_upload(commit), quarantine).await;
         assert_eq!(hit.expect("quarantines"), 1);
         if let Committed::Ready(view) = committed.expect("no failure") {
@@ -156,9 +144,7 @@ async fn a_blob_found_infected_is_shared_by_nobody_who_comes_later() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hit_and_a_commit_of_the_same_bytes_under_another_key_leave_none_that_is_served() {
-    let w = world();
+pub async fn a_hit_and_a_commit_of_the_same_bytes_under_another_key_leave_none_that_is_served(w: World) {
     let caller = operator("17", &[], &[]);
     for round in 0..ROUNDS {
         let upload = Upload { tag: round, ..Upload::to(Target::Library) };
@@ -166,19 +152,16 @@ async fn a_hit_and_a_commit_of_the_same_bytes_under_another_key_leave_none_that_
         let intent = w.started(&caller, &upload).await;
         let commit = w.commit(&caller, &upload, intent);
         assert_eq!(commit.bytes, BytesAt::Published);
-        let later = Verdict { at: commit.verdict.at.plus_secs(1), ..verdict(VerdictKind::Infected, "9") };
-        let quarantine = w.store.quarantine(sha(round), later, "Eicar");
+        let quarantine = w.store.quarantine(sha(round), verdict(VerdictKind::Infected, "9"), "Eicar", None);
         let (committed, hit) = join(w.store.commit_upload(commit), quarantine).await;
         match (committed.expect("no failure"), hit.expect("quarantines")) {
-            (Committed::Ready(_), 2) | (Committed::HitSince, 1) => {}
+            (Committed::Ready(_), 2) | (Committed::Hit(_), 1) => {}
             (committed, hit) => panic!("{hit} were hit, and it is {committed:?}"),
         }
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_changes_of_settings_under_one_etag_one_applies() {
-    let w = world();
+pub async fn of_changes_of_settings_under_one_etag_one_applies(w: World) {
     for version in 0..ROUNDS as i64 {
         let save = |bytes| {
             let change = vec![("max_file_bytes", SettingValue::Int(bytes))];

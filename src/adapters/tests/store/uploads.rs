@@ -1,16 +1,14 @@
 //! Rules of uploads: intents, request ids, fencing, the commit, sharing, quarantine, what a kill leaves.
 //!
-//! Not here: the world they are tried in (`super`) and the query plans (`plans.rs`).
+//! Not here: the world they are tried in (`world.rs`).
 
 use super::*;
 use crate::{
-    domain::{Event, EventKind, Reason},
+    domain::{Event, EventKind, Hit, Reason},
     ports::{Before, MultipartId, REQUEST_ID_SECS},
 };
 
-#[tokio::test]
-async fn a_committed_upload_is_found_with_everything_it_was_made_of() {
-    let w = world();
+pub async fn a_committed_upload_is_found_with_everything_it_was_made_of(w: World) {
     w.put("42", ChatStatus::Active, Some("17")).await;
     let caller = operator("17", &[], &[]);
     let upload = Upload { message_id: Some("m1".into()), ..Upload::to(chat("42")) };
@@ -26,9 +24,7 @@ async fn a_committed_upload_is_found_with_everything_it_was_made_of() {
     assert_eq!(library.file.number, (1 << 32) + 1);
 }
 
-#[tokio::test]
-async fn the_same_request_id_gets_the_same_file_for_24_hours_and_for_its_person_only() {
-    let w = world();
+pub async fn the_same_request_id_gets_the_same_file_for_24_hours_and_for_its_person_only(w: World) {
     let caller = operator("17", &[], &[]);
     let upload = Upload { request_id: Some("r1".into()), ..Upload::to(Target::Library) };
     let view = w.upload(&caller, &upload).await;
@@ -42,9 +38,7 @@ async fn the_same_request_id_gets_the_same_file_for_24_hours_and_for_its_person_
     w.started(&caller, &upload).await;
 }
 
-#[tokio::test]
-async fn a_newer_stream_with_the_same_request_id_fences_the_older() {
-    let w = world();
+pub async fn a_newer_stream_with_the_same_request_id_fences_the_older(w: World) {
     let caller = operator("17", &[], &[]);
     let upload = Upload { request_id: Some("r1".into()), ..Upload::to(Target::Library) };
     let older = w.started(&caller, &upload).await;
@@ -53,20 +47,18 @@ async fn a_newer_stream_with_the_same_request_id_fences_the_older() {
     let view = ready(w.store.commit_upload(w.commit(&caller, &upload, newer)).await.expect("commits"));
     assert!(w.find(&view, &caller).await.is_some());
     // The fenced one is still to be buried by its lease's end, and ends like any other.
-    let later = w.now().plus_secs(61);
-    assert_eq!(w.store.list_dead_uploads(None, later, 10).await.expect("lists"), [older]);
+    w.pass(61);
+    assert_eq!(w.dead(None).await, running(&[older]));
     let event = Event::new(EventKind::UploadAbandoned, Actor::SYSTEM);
-    w.store.abort_upload(older, event.clone(), later).await.expect("aborts");
-    w.store.abort_upload(older, event.clone(), later).await.expect("aborts nothing");
-    w.store.abort_upload(newer, event, later).await.expect("a file that happened is not aborted");
-    assert!(w.store.list_dead_uploads(None, later, 10).await.expect("lists").is_empty());
+    w.store.abort_upload(older, event.clone(), w.now(), 0).await.expect("aborts");
+    w.store.abort_upload(older, event.clone(), w.now(), 0).await.expect("aborts nothing");
+    w.store.abort_upload(newer, event, w.now(), 0).await.expect("a file that happened is not aborted");
+    assert!(w.dead(None).await.is_empty());
     assert_eq!(w.events(), ["FILE_UPLOADED", "UPLOAD_ABANDONED"]);
     assert!(matches!(w.begin(&caller, &upload).await.expect("begins"), Begun::Before(_)));
 }
 
-#[tokio::test]
-async fn an_upload_is_admitted_with_its_chat_as_it_is_and_a_refused_one_writes_and_fences_nothing() {
-    let w = world();
+pub async fn an_upload_is_admitted_with_its_chat_as_it_is_and_a_refused_one_writes_and_fences_nothing(w: World) {
     w.put("42", ChatStatus::Closed, Some("17")).await;
     let caller = operator("17", &[], &[]);
     let upload = Upload { request_id: Some("r1".into()), ..Upload::to(chat("42")) };
@@ -82,27 +74,22 @@ async fn an_upload_is_admitted_with_its_chat_as_it_is_and_a_refused_one_writes_a
         let upload = Upload { target, ..upload.clone() };
         assert_eq!(reason(w.begin_if(&caller, &upload, refuse(None)).await), Reason::ChatClosed);
     }
-    let left = w.store.list_dead_uploads(Some("n1"), w.now(), 10).await.expect("lists");
-    assert_eq!(left, [older], "no other row, and this one is still running");
+    assert_eq!(w.dead(Some("n1")).await, running(&[older]), "no other row, and this one is still running");
     w.put("42", ChatStatus::Active, Some("17")).await;
     ready(w.store.commit_upload(w.commit(&caller, &upload, older)).await.expect("it was not fenced"));
 }
 
-#[tokio::test]
-async fn a_refused_upload_frees_its_request_id() {
-    let w = world();
+pub async fn a_refused_upload_frees_its_request_id(w: World) {
     let caller = operator("17", &[], &[]);
     let upload = Upload { request_id: Some("r1".into()), ..Upload::to(Target::Library) };
     let intent = w.started(&caller, &upload).await;
     let event = Event::new(EventKind::UploadRefused, Actor::from(&caller)).reason(Reason::Infected);
-    w.store.abort_upload(intent, event, w.now()).await.expect("aborts");
+    w.store.abort_upload(intent, event, w.now(), 0).await.expect("aborts");
     w.started(&caller, &upload).await;
     assert_eq!(reason(w.store.commit_upload(w.commit(&caller, &upload, intent)).await), Reason::Fenced);
 }
 
-#[tokio::test]
-async fn a_commit_happens_once() {
-    let w = world();
+pub async fn a_commit_happens_once(w: World) {
     let caller = operator("17", &[], &[]);
     let upload = Upload::to(Target::Library);
     let intent = w.started(&caller, &upload).await;
@@ -111,9 +98,7 @@ async fn a_commit_happens_once() {
     assert_eq!(w.events(), ["FILE_UPLOADED"]);
 }
 
-#[tokio::test]
-async fn the_chat_is_judged_again_inside_the_commit() {
-    let w = world();
+pub async fn the_chat_is_judged_again_inside_the_commit(w: World) {
     w.put("1", ChatStatus::Active, None).await;
     let someone = visitor("v", &["1"]);
     let upload = Upload::to(chat("1"));
@@ -129,13 +114,10 @@ async fn the_chat_is_judged_again_inside_the_commit() {
     w.store.delete_chat(&"1".parse().expect("valid"), 0, Actor::SYSTEM, w.now()).await.expect("deletes");
     assert_eq!(reason(w.store.commit_upload(w.commit(&own, &upload, fourth)).await), Reason::NotFound);
     // What was refused is still an intent, to be ended with its reason.
-    let dead = w.store.list_dead_uploads(Some("n1"), Time(0), 10).await.expect("lists");
-    assert_eq!(dead, [second, fourth]);
+    assert_eq!(w.dead(Some("n1")).await, running(&[second, fourth]));
 }
 
-#[tokio::test]
-async fn a_shared_blob_must_be_active_and_takes_the_better_verdict() {
-    let w = world();
+pub async fn a_shared_blob_must_be_active_and_takes_the_better_verdict(w: World) {
     let caller = operator("17", &[], &[]);
     let upload = Upload::to(Target::Library);
     let share = async |kind, signatures: &str, blob| {
@@ -162,14 +144,17 @@ async fn a_shared_blob_must_be_active_and_takes_the_better_verdict() {
     assert_eq!(w.store.find_blob(sha(0), 11).await.expect("finds"), None);
 
     let found = verdict(VerdictKind::Infected, "3");
-    assert_eq!(w.store.quarantine(sha(0), found.clone(), "Eicar").await.expect("quarantines"), 1);
-    assert_eq!(w.store.quarantine(sha(0), found, "Eicar").await.expect("quarantines"), 0);
+    assert_eq!(w.store.quarantine(sha(0), found.clone(), "Eicar", None).await.expect("quarantines"), 1);
+    assert_eq!(w.store.quarantine(sha(0), found, "Eicar", None).await.expect("quarantines"), 0);
     let events = w.events();
-    assert!(matches!(share(VerdictKind::Clean, "4", blob).await, Committed::BlobGone));
-    assert!(matches!(share(VerdictKind::Clean, "4", 999).await, Committed::BlobGone));
+    let known = hit(share(VerdictKind::Clean, "4", blob).await).number;
+    for blob in [blob, 999] {
+        assert!(matches!(share(VerdictKind::NotScanned, "", blob).await, Committed::BlobGone));
+    }
     assert_eq!(w.events(), events, "nothing changed");
     let intent = w.started(&caller, &upload).await;
-    let fresh = ready(w.store.commit_upload(w.commit(&caller, &upload, intent)).await.expect("commits"));
+    let commit = Commit { weighed: Some(known), ..w.commit(&caller, &upload, intent) };
+    let fresh = ready(w.store.commit_upload(commit).await.expect("commits"));
     assert_ne!(fresh.blob.id, blob, "sha256 is not unique");
     assert_eq!(w.store.find_blob(sha(0), 10).await.expect("finds").map(|b| b.id), Some(fresh.blob.id));
     let of = |key| Intent { id: -1, key };
@@ -177,56 +162,139 @@ async fn a_shared_blob_must_be_active_and_takes_the_better_verdict() {
     assert!(!w.store.fence_upload(of(BlobKey([9; 16]))).await.expect("looks"));
 }
 
-#[tokio::test]
-async fn a_verdict_older_than_a_hit_on_the_same_bytes_is_not_stored() {
-    let w = world();
+pub async fn a_blob_of_other_bytes_is_not_shared_and_takes_no_verdict_of_them(w: World) {
     let caller = operator("17", &[], &[]);
     let upload = Upload::to(Target::Library);
     let stored = w.upload(&caller, &upload).await;
-    let hit = |secs| Verdict { at: Time::from_secs(secs), ..verdict(VerdictKind::Infected, "2") };
-    assert_eq!(w.store.quarantine(sha(0), hit(100), "Eicar").await.expect("quarantines"), 1);
+    for other in [Upload { tag: 1, ..upload.clone() }, Upload { size: 11, ..upload }] {
+        let intent = w.started(&caller, &other).await;
+        let mut commit = w.commit(&caller, &other, intent);
+        (commit.bytes, commit.verdict) = (BytesAt::Shared(stored.blob.id), verdict(VerdictKind::Clean, "9"));
+        assert!(matches!(w.store.commit_upload(commit).await.expect("no failure"), Committed::BlobGone));
+    }
+    assert_eq!(w.find(&stored, &caller).await, Some(stored));
+}
+
+/// Commits an upload of 10 bytes with such a verdict, which was made in knowledge of a hit or of none.
+async fn commit_as(w: &World, upload: &Upload, verdict: Verdict, weighed: Option<i64>) -> Committed {
+    let caller = operator("17", &[], &[]);
+    let intent = w.started(&caller, upload).await;
+    let mut commit = w.commit(&caller, upload, intent);
+    (commit.cleared, commit.weighed) = (w.cleared(upload, verdict.kind), weighed);
+    commit.verdict = verdict;
+    w.store.commit_upload(commit).await.expect("no failure")
+}
+
+fn hit(committed: Committed) -> Hit {
+    match committed {
+        Committed::Hit(hit) => *hit,
+        Committed::Ready(_) | Committed::BlobGone => panic!("nothing is known of a hit"),
+    }
+}
+
+pub async fn a_verdict_that_knows_nothing_of_a_hit_on_the_same_bytes_is_not_stored(w: World) {
+    let upload = Upload::to(Target::Library);
+    let stored = w.upload(&operator("17", &[], &[]), &upload).await;
+    let found = verdict(VerdictKind::Infected, "2");
+    let made = Some(Time::from_secs(2));
+    assert_eq!(w.store.quarantine(sha(0), found.clone(), "Eicar", made).await.expect("quarantines"), 1);
     let events = w.events();
-    let commit = async |kind, secs, signatures: &str, size| {
-        let upload = Upload { size, ..upload.clone() };
-        let intent = w.started(&caller, &upload).await;
-        let mut commit = w.commit(&caller, &upload, intent);
-        (commit.cleared, commit.verdict) =
-            (w.cleared(&upload, kind), Verdict { at: Time::from_secs(secs), ..verdict(kind, signatures) });
-        w.store.commit_upload(commit).await.expect("no failure")
-    };
+    let first = hit(commit_as(&w, &upload, verdict(VerdictKind::Clean, "1"), None).await);
+    assert_eq!((first.signature.as_str(), &first.verdict, first.made), ("Eicar", &found, made));
     for kind in [VerdictKind::Clean, VerdictKind::UnscannableAccepted] {
-        // Whatever signatures each was made by: of scans that overlap, nobody knows which were newer.
-        for signatures in ["1", "2", "3"] {
-            assert!(matches!(commit(kind, 99, signatures, 10).await, Committed::HitSince));
+        // Whatever time each clock has, and whatever signatures: what was not weighed may be older.
+        for (signatures, at) in [("1", -1_000_000), ("2", 1), ("3", 1_000_000)] {
+            let verdict = Verdict { at: Time::from_secs(at), ..verdict(kind, signatures) };
+            assert_eq!(hit(commit_as(&w, &upload, verdict, None).await), first);
         }
     }
     assert_eq!(w.events(), events, "nothing changed");
-    let anew = ready(commit(VerdictKind::Clean, 101, "3", 10).await);
+    // Other bytes are not concerned, nor bytes that nobody looked at while the antivirus is off.
+    ready(commit_as(&w, &Upload { tag: 1, ..upload.clone() }, verdict(VerdictKind::Clean, "1"), None).await);
+    let caller = operator("17", &[], &[]);
+    let intent = w.started(&caller, &upload).await;
+    let mut out_of_scope = Commit { antivirus: true, ..w.commit(&caller, &upload, intent) };
+    out_of_scope.verdict = verdict(VerdictKind::NotScanned, "");
+    assert_eq!(hit(w.store.commit_upload(out_of_scope).await.expect("commits")), first, "though no scan was due");
+    ready(commit_as(&w, &upload, verdict(VerdictKind::NotScanned, ""), None).await);
+    // Weighed and not cleared, it stays.
+    ready(commit_as(&w, &upload, verdict(VerdictKind::UnscannableAccepted, "3"), Some(first.number)).await);
+    assert_eq!(hit(commit_as(&w, &upload, verdict(VerdictKind::Clean, "3"), None).await), first);
+    let anew = ready(commit_as(&w, &upload, verdict(VerdictKind::Clean, "3"), Some(first.number)).await);
     assert_ne!(anew.blob.id, stored.blob.id);
-    // Other bytes, and bytes that nobody looked at, are not concerned.
-    ready(commit(VerdictKind::Clean, 99, "1", 11).await);
-    ready(commit(VerdictKind::NotScanned, 99, "", 10).await);
+    ready(commit_as(&w, &upload, verdict(VerdictKind::Clean, "3"), None).await);
 }
 
-#[tokio::test]
-async fn a_dead_nodes_intents_are_listed_when_their_lease_is_over_and_own_ones_at_start() {
-    let w = world();
+pub async fn a_hit_is_remembered_where_no_blob_has_the_bytes_and_a_later_one_is_another(w: World) {
+    let upload = Upload::to(Target::Library);
+    let quarantine = async |signatures: &str, day: Option<i64>| {
+        let found = verdict(VerdictKind::Infected, signatures);
+        let made = day.map(|day| Time::from_secs(day * 86_400));
+        w.store.quarantine(sha(0), found, "Eicar", made).await.expect("remembers")
+    };
+    assert_eq!(quarantine("2", Some(2)).await, 0, "there is no blob");
+    let clean = || verdict(VerdictKind::Clean, "9");
+    let first = hit(commit_as(&w, &upload, clean(), None).await);
+    // The same again, or by signatures that are older, says nothing new.
+    for (signatures, day) in [("2", Some(2)), ("1", Some(1))] {
+        quarantine(signatures, day).await;
+        assert_eq!(hit(commit_as(&w, &upload, clean(), None).await), first);
+    }
+    // By newer ones, or by such as nobody knows the time of, it does.
+    for (signatures, day) in [("3", Some(3)), ("x", None)] {
+        let before = hit(commit_as(&w, &upload, clean(), None).await);
+        quarantine(signatures, day).await;
+        let since = hit(commit_as(&w, &upload, clean(), Some(before.number)).await);
+        assert!(since.number != before.number && since.verdict.signatures == signatures, "{since:?}");
+    }
+    assert_eq!(w.store.find_blob(sha(0), 10).await.expect("finds"), None);
+}
+
+pub async fn a_dead_nodes_intents_are_listed_when_their_lease_is_over_and_own_ones_at_start(w: World) {
     let caller = operator("17", &[], &[]);
     let intent = w.started(&caller, &Upload::to(Target::Library)).await;
-    let now = w.now();
-    assert!(w.store.list_dead_uploads(None, now, 10).await.expect("lists").is_empty());
-    assert!(w.store.list_dead_uploads(Some("n2"), now, 10).await.expect("lists").is_empty());
-    assert_eq!(w.store.list_dead_uploads(Some("n1"), now, 10).await.expect("lists"), [intent]);
-    w.store.renew_leases(&[intent], now.plus_secs(600)).await.expect("renews");
+    assert!(w.dead(None).await.is_empty() && w.dead(Some("n2")).await.is_empty());
+    assert_eq!(w.dead(Some("n1")).await, running(&[intent]));
+    w.store.renew_leases(&[intent], w.now(), 600).await.expect("renews");
     let other = Intent { id: intent.id + 1, ..intent };
-    w.store.renew_leases(&[other], now).await.expect("renews nothing of another's");
-    assert!(w.store.list_dead_uploads(None, now.plus_secs(599), 10).await.expect("lists").is_empty());
-    assert_eq!(w.store.list_dead_uploads(None, now.plus_secs(601), 10).await.expect("lists"), [intent]);
+    w.store.renew_leases(&[other], w.now(), 0).await.expect("renews nothing of another's");
+    w.pass(540);
+    assert!(w.dead(None).await.is_empty());
+    w.pass(61);
+    assert_eq!(w.dead(None).await, running(&[intent]));
 }
 
-#[tokio::test]
-async fn old_request_ids_are_forgotten_and_running_ones_kept() {
-    let w = world();
+pub async fn a_buried_intent_frees_its_request_id_tells_its_event_once_and_comes_up_again_when_its_time_is_over(
+    w: World,
+) {
+    let caller = operator("17", &[], &[]);
+    let upload = Upload { request_id: Some("r1".into()), ..Upload::to(Target::Library) };
+    let intent = w.started(&caller, &upload).await;
+    w.store.note_multipart(intent, &MultipartId("m".into())).await.expect("notes");
+    let event = Event::new(EventKind::UploadAbandoned, Actor::SYSTEM);
+    assert!(!w.store.fence_upload(intent).await.expect("fences"));
+    for _ in 0..2 {
+        w.store.abort_upload(intent, event.clone(), w.now(), 300).await.expect("buries");
+    }
+    w.store.abort_upload(intent, event, w.now(), 0).await.expect("ends no sooner");
+    assert_eq!(w.events(), ["UPLOAD_ABANDONED"]);
+    assert_eq!(reason(w.store.commit_upload(w.commit(&caller, &upload, intent)).await), Reason::Fenced);
+    // Neither for a start of its node, nor by a stream that still runs, before the time is over.
+    w.store.renew_leases(&[intent], w.now(), 1_000).await.expect("renews nothing");
+    w.pass(280);
+    assert!(w.dead(Some("n1")).await.is_empty());
+    w.pass(30);
+    assert_eq!(w.dead(None).await, [Dead { intent, buried: true }], "for any node");
+    assert_eq!(w.store.find_multipart(intent).await.expect("finds"), Some(MultipartId("m".into())));
+    let newer = w.started(&caller, &upload).await;
+    for intent in [intent, intent, newer] {
+        w.store.end_buried(intent).await.expect("ends what is buried");
+    }
+    assert!(w.dead(None).await.is_empty());
+    ready(w.store.commit_upload(w.commit(&caller, &upload, newer)).await.expect("it was not buried"));
+}
+
+pub async fn old_request_ids_are_forgotten_and_running_ones_kept(w: World) {
     let caller = operator("17", &[], &[]);
     for id in ["r1", "r2"] {
         w.upload(&caller, &Upload { request_id: Some(id.into()), ..Upload::to(Target::Library) }).await;
@@ -235,12 +303,10 @@ async fn old_request_ids_are_forgotten_and_running_ones_kept() {
     assert_eq!(w.store.trim_request_ids(w.now()).await.expect("trims"), 0);
     let later = w.now().plus_secs(REQUEST_ID_SECS);
     assert_eq!(w.store.trim_request_ids(later).await.expect("trims"), 2);
-    assert_eq!(w.store.list_dead_uploads(None, later, 10).await.expect("lists").len(), 1);
+    assert_eq!(w.dead(Some("n1")).await.len(), 1);
 }
 
-#[tokio::test]
-async fn upload_in_parts_is_noted_for_a_running_intent_only() {
-    let w = world();
+pub async fn upload_in_parts_is_noted_for_a_running_intent_only(w: World) {
     let caller = operator("17", &[], &[]);
     let upload = Upload { request_id: Some("r1".into()), ..Upload::to(Target::Library) };
     let parts = |id: &str| MultipartId(id.to_owned());
@@ -252,7 +318,7 @@ async fn upload_in_parts_is_noted_for_a_running_intent_only() {
     assert_eq!(w.store.find_multipart(intent).await.expect("finds"), Some(parts("b")));
     assert_eq!(w.store.find_multipart(fenced).await.expect("finds"), None);
     let event = Event::new(EventKind::UploadAbandoned, Actor::SYSTEM);
-    w.store.abort_upload(intent, event, w.now()).await.expect("aborts");
+    w.store.abort_upload(intent, event, w.now(), 0).await.expect("aborts");
     assert_eq!(w.store.find_multipart(intent).await.expect("finds"), None);
     assert_eq!(reason(w.store.note_multipart(intent, &parts("c")).await), Reason::Fenced);
 }

@@ -1,15 +1,13 @@
-//! Rules of lists: filters, orders, pages, what is never shown, and the bound on what a page looks at.
+//! Rules of lists: filters, orders, pages, what is never shown.
 //!
-//! Not here: the world they are tried in (`super`) and the query plans (`plans.rs`).
+//! Not here: the world they are tried in (`world.rs`), and the bound on what a page of an engine looks at
+//! (`adapters/sql/tests/bounds.rs`).
 
-use super::{
-    bodies::listing::{count, plan::Plan},
-    explain::{body, explained},
-    *,
-};
-use crate::domain::listing::{FileFilter, FileQuery, MAX_EXAMINED, Order, Total};
+use super::*;
+use crate::domain::listing::{FileFilter, FileQuery, Order, Total};
 
-pub(super) fn query(limit: u32) -> FileQuery {
+/// The newest files, so many a page.
+pub fn query(limit: u32) -> FileQuery {
     FileQuery {
         filter: FileFilter::default(),
         scope: None,
@@ -34,7 +32,7 @@ async fn tags(w: &World, mut query: FileQuery) -> Vec<u64> {
 
 /// Nine files, their tags 1 to 9 in the order of their making: 1-3 a visitor's in chat a, 4-6 an operator's in chat b,
 /// 7-9 the library's. Sizes fall from 90.
-async fn nine(w: &World) -> Vec<FileView> {
+pub async fn nine(w: &World) -> Vec<FileView> {
     for id in ["a", "b"] {
         w.put(id, ChatStatus::Active, None).await;
     }
@@ -51,9 +49,7 @@ async fn nine(w: &World) -> Vec<FileView> {
     views
 }
 
-#[tokio::test]
-async fn every_filter_and_order_pages_through_exactly_what_matches() {
-    let w = world();
+pub async fn every_filter_and_order_pages_through_exactly_what_matches(w: World) {
     let views = nine(&w).await;
     let time = |tag: usize| Some(views[tag - 1].file.created_at);
     let chats = |ids: &[&str]| ids.iter().map(|id| id.parse().expect("valid")).collect::<Vec<_>>();
@@ -107,41 +103,9 @@ async fn every_filter_and_order_pages_through_exactly_what_matches() {
     assert_eq!(tags(&w, FileQuery { scope: scope(&["a"]), filter: both, ..query(2) }).await, [3, 2, 1]);
 }
 
-#[tokio::test]
-async fn a_total_is_exact_up_to_the_most_rows_examined_and_then_a_lower_bound() {
-    let (w, store) = explained().await;
-    nine(&w).await;
-    let total = async |filter: FileFilter, order, most| {
-        let query = FileQuery { filter, order, ..query(1) };
-        body(&store, move |conn| Box::pin(async move { count(conn, &Plan::new(&query), most).await })).await
-    };
-    let at_least = |files| Total { files, is_lower_bound: true };
-    let in_a = || FileFilter { chats: vec!["a".parse().expect("valid")], ..FileFilter::default() };
-    let reports = || FileFilter { name_contains: Some("report".into()), ..FileFilter::default() };
-    for (filter, most, expected) in [
-        (FileFilter::default(), 100, Total::exactly(9)),
-        (FileFilter::default(), 10, Total::exactly(9)),
-        (FileFilter::default(), 9, Total::exactly(9)),
-        (FileFilter::default(), 8, at_least(8)),
-        (FileFilter::default(), 1, at_least(1)),
-        // A filter that an index answers counts what it lets through.
-        (in_a(), 3, Total::exactly(3)),
-        (in_a(), 2, at_least(2)),
-        // Any other is told what was found among the rows examined: two of three names.
-        (reports(), 9, Total::exactly(6)),
-        (reports(), 6, at_least(4)),
-    ] {
-        for order in [Order::Newest, Order::Oldest, Order::Largest] {
-            assert_eq!(total(filter.clone(), order, most).await, expected, "{filter:?} {order:?} {most}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn deleted_and_quarantined_files_are_in_no_list_and_no_total() {
-    let w = world();
+pub async fn deleted_and_quarantined_files_are_in_no_list_and_no_total(w: World) {
     let views = nine(&w).await;
-    w.store.quarantine(sha(2), verdict(VerdictKind::Infected, "1"), "Eicar").await.expect("quarantines");
+    w.store.quarantine(sha(2), verdict(VerdictKind::Infected, "1"), "Eicar", None).await.expect("quarantines");
     let by = FileRef::Id(views[2].file.id);
     w.store.delete_file(by, &service(&["*"]), &Settings::default(), w.now()).await.expect("deletes");
     let filter = FileFilter { chats: vec!["a".parse().expect("valid")], ..FileFilter::default() };
@@ -151,9 +115,7 @@ async fn deleted_and_quarantined_files_are_in_no_list_and_no_total() {
     assert_eq!(tags(&w, query(3)).await, [9, 8, 7, 6, 5, 4, 1]);
 }
 
-#[tokio::test]
-async fn files_that_come_while_paging_are_neither_repeated_nor_in_the_way() {
-    let w = world();
+pub async fn files_that_come_while_paging_are_neither_repeated_nor_in_the_way(w: World) {
     nine(&w).await;
     let mut query = query(4);
     let mut seen = Vec::new();
@@ -167,9 +129,7 @@ async fn files_that_come_while_paging_are_neither_repeated_nor_in_the_way() {
     assert_eq!(seen, [9, 8, 7, 6, 5, 4, 3, 2, 1]);
 }
 
-#[tokio::test]
-async fn files_of_one_instant_and_size_page_by_their_number() {
-    let w = world();
+pub async fn files_of_one_instant_and_size_page_by_their_number(w: World) {
     let caller = operator("17", &[], &[]);
     for tag in 1..=5 {
         let upload = Upload { tag, ..Upload::to(Target::Library) };
@@ -182,36 +142,4 @@ async fn files_of_one_instant_and_size_page_by_their_number() {
     {
         assert_eq!(tags(&w, FileQuery { order, ..query(2) }).await, expected);
     }
-}
-
-#[tokio::test]
-async fn a_page_looks_at_fifty_thousand_rows_and_then_says_where_to_go_on() {
-    let w = world();
-    let caller = operator("17", &[], &[]);
-    w.upload(&caller, &Upload { name: "needle.txt".into(), tag: 1, ..Upload::to(Target::Library) }).await;
-    w.upload(&caller, &Upload { name: "hay.txt".into(), tag: 2, ..Upload::to(Target::Library) }).await;
-    multiply(&w, 2 * MAX_EXAMINED + 10);
-    let filter = FileFilter { name_contains: Some("needle".into()), ..FileFilter::default() };
-    let mut query = FileQuery { filter, ..query(50) };
-    let mut pages = Vec::new();
-    loop {
-        let page = w.store.list_files(query.clone(), &service(&["*"])).await.expect("lists");
-        pages.push(page.rows.len());
-        let Some(next) = page.next else { break };
-        query.after = Some(next);
-    }
-    assert_eq!(pages, [0, 0, 1]);
-}
-
-/// Copies the newest file until there are that many more.
-fn multiply(w: &World, rows: i64) {
-    let random = if w.database.is_some() { "uuid_send(gen_random_uuid())" } else { "randomblob(16)" };
-    w.execute(&format!(
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) \
-         INSERT INTO files (id, code_hash, blob_id, state, display_name, extension, media_type, uploader_kind, \
-         uploader_id, persistent, sha256, size, uploaded_sha256, revision, created_at) \
-         SELECT {random}, code_hash, blob_id, state, display_name, extension, media_type, uploader_kind, \
-         uploader_id, persistent, sha256, size, uploaded_sha256, revision, created_at + i \
-         FROM n, (SELECT * FROM files ORDER BY number DESC LIMIT 1) newest"
-    ));
 }

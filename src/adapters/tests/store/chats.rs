@@ -1,6 +1,6 @@
 //! Rules of chats: which telling wins, tombstones, what a delete does to files.
 //!
-//! Not here: the world they are tried in (`super`) and the query plans (`plans.rs`).
+//! Not here: the world they are tried in (`world.rs`).
 
 use super::*;
 use crate::ports::{ChatDeleted, ChatQuery};
@@ -10,9 +10,7 @@ async fn version(w: &World, id: &str) -> (i64, bool) {
     (chat.version, chat.deleted)
 }
 
-#[tokio::test]
-async fn a_higher_version_applies_a_lower_or_equal_one_changes_nothing_and_zero_always_applies() {
-    let w = world();
+pub async fn a_higher_version_applies_a_lower_or_equal_one_changes_nothing_and_zero_always_applies(w: World) {
     for (given, stored, status) in [(5, 5, ChatStatus::Active), (5, 5, ChatStatus::Bot), (4, 5, ChatStatus::Bot)] {
         let answer =
             w.store.put_chats(vec![told("1", status, None, given)], Actor::SYSTEM, w.now()).await.expect("put");
@@ -23,9 +21,7 @@ async fn a_higher_version_applies_a_lower_or_equal_one_changes_nothing_and_zero_
     assert_eq!(version(&w, "1").await, (6, false));
 }
 
-#[tokio::test]
-async fn closed_without_a_time_means_now_and_not_closed_has_no_time() {
-    let w = world();
+pub async fn closed_without_a_time_means_now_and_not_closed_has_no_time(w: World) {
     let now = w.now();
     let id = "1".parse().expect("valid");
     w.store.put_chats(vec![told("1", ChatStatus::Closed, None, 1)], Actor::SYSTEM, now).await.expect("put");
@@ -38,9 +34,7 @@ async fn closed_without_a_time_means_now_and_not_closed_has_no_time() {
     assert_eq!((chat.closed_at, chat.owner), (None, None));
 }
 
-#[tokio::test]
-async fn a_deleted_chat_is_revived_only_by_zero_or_a_higher_version() {
-    let w = world();
+pub async fn a_deleted_chat_is_revived_only_by_zero_or_a_higher_version(w: World) {
     let id = "1".parse().expect("valid");
     w.store.delete_chat(&id, 7, Actor::SYSTEM, w.now()).await.expect("an unknown chat leaves a tombstone");
     assert_eq!(version(&w, "1").await, (7, true));
@@ -57,9 +51,7 @@ async fn a_deleted_chat_is_revived_only_by_zero_or_a_higher_version() {
     assert_eq!(w.events(), ["CHAT_DELETED", "CHAT_PUT", "CHAT_DELETED", "CHAT_PUT"]);
 }
 
-#[tokio::test]
-async fn deleting_a_chat_deletes_what_is_at_home_there_alone_and_detaches_the_rest() {
-    let w = world();
+pub async fn deleting_a_chat_deletes_what_is_at_home_there_alone_and_detaches_the_rest(w: World) {
     for id in ["1", "2"] {
         w.put(id, ChatStatus::Active, None).await;
     }
@@ -97,9 +89,7 @@ async fn deleting_a_chat_deletes_what_is_at_home_there_alone_and_detaches_the_re
     }
 }
 
-#[tokio::test]
-async fn chats_are_listed_by_id_with_filters_scope_and_pages_without_tombstones() {
-    let w = world();
+pub async fn chats_are_listed_by_id_with_filters_scope_and_pages_without_tombstones(w: World) {
     for (id, status, owner) in [
         ("a", ChatStatus::Active, Some("17")),
         ("b", ChatStatus::Closed, Some("17")),

@@ -1,0 +1,90 @@
+//! What is known of bytes, in memory: blobs, the verdicts on them, quarantine.
+//!
+//! Not here: the commit that makes a file of them (`uploads.rs`), and the bytes (`blobs.rs`).
+
+use super::{BlobRow, Tables};
+use crate::{
+    domain::{
+        Actor, Blob, BlobKey, BlobState, Event, EventKind, Hit, Sha256, Time, Verdict, VerdictKind, admission::Received,
+    },
+    ports::StoreError,
+};
+
+/// A scanner looked, and nothing was found.
+fn is_looked(verdict: &Verdict) -> bool {
+    matches!(verdict.kind, VerdictKind::Clean | VerdictKind::UnscannableAccepted)
+}
+
+fn is_of(blob: &Blob, received: &Received) -> bool {
+    blob.sha256 == received.sha256 && blob.size == received.size
+}
+
+impl Tables {
+    /// What was found in these bytes, where this verdict was made without knowing of it.
+    pub(super) fn unknown_hit(
+        &self,
+        received: &Received,
+        verdict: &Verdict,
+        weighed: Option<i64>,
+        antivirus: bool,
+    ) -> Option<Hit> {
+        let hit = self.hits.get(&received.sha256)?;
+        ((antivirus || is_looked(verdict)) && weighed != Some(hit.number)).then(|| hit.clone())
+    }
+
+    /// Unless one by the same signatures, or by newer ones, is known.
+    pub(super) fn remember_hit(&mut self, sha256: Sha256, verdict: &Verdict, signature: &str, made: Option<Time>) {
+        if self.hits.get(&sha256).is_some_and(|known| known.stands_against(&verdict.signatures, made)) {
+            return;
+        }
+        self.last_hit += 1;
+        let verdict = Verdict { kind: VerdictKind::Infected, ..verdict.clone() };
+        self.hits.insert(sha256, Hit { number: self.last_hit, signature: signature.to_owned(), verdict, made });
+    }
+
+    pub(super) fn new_blob(&mut self, key: BlobKey, received: &Received, verdict: Verdict) -> Result<Blob, StoreError> {
+        if self.blobs.values().any(|row| row.blob.key == key) {
+            return Err(StoreError::Duplicate("blob key".to_owned()));
+        }
+        self.last_blob += 1;
+        let (id, state) = (self.last_blob, BlobState::Active);
+        let blob = Blob { id, key, sha256: received.sha256, size: received.size, state, verdict };
+        self.blobs.insert(id, BlobRow { blob: blob.clone(), signature: None });
+        Ok(blob)
+    }
+
+    /// The blob to be shared, if it is ACTIVE and of these bytes, with the better of the two verdicts.
+    pub(super) fn share_blob(&mut self, id: i64, received: &Received, verdict: Verdict) -> Option<Blob> {
+        let row = self.blobs.get_mut(&id)?;
+        if row.blob.state != BlobState::Active || !is_of(&row.blob, received) {
+            return None;
+        }
+        let known = &mut row.blob.verdict;
+        if is_looked(&verdict) && (known.kind == VerdictKind::NotScanned || known.signatures != verdict.signatures) {
+            *known = verdict;
+        }
+        Some(row.blob.clone())
+    }
+
+    /// ACTIVE and CLEAN before others, then the newest verdict, then the newest blob.
+    pub(super) fn best_blob(&self, sha256: Sha256, size: u64) -> Option<Blob> {
+        let same = self.blobs.values().map(|row| &row.blob).filter(|b| b.sha256 == sha256 && b.size == size);
+        let usable = |b: &Blob| b.state == BlobState::Active && b.verdict.kind == VerdictKind::Clean;
+        same.max_by_key(|b| (usable(b), b.verdict.at, b.id)).cloned()
+    }
+
+    pub(super) fn quarantine(&mut self, sha256: Sha256, verdict: &Verdict, signature: &str) -> u64 {
+        let mut hits = 0;
+        for row in self.blobs.values_mut() {
+            if row.blob.sha256 == sha256 && row.blob.state == BlobState::Active {
+                (row.blob.state, row.blob.verdict) = (BlobState::Quarantined, verdict.clone());
+                row.signature = Some(signature.to_owned());
+                hits += 1;
+            }
+        }
+        for _ in 0..hits {
+            self.record(Event::new(EventKind::BlobQuarantined, Actor::SYSTEM).detail(signature), verdict.at);
+        }
+        hits
+    }
+}

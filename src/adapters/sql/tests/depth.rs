@@ -1,0 +1,110 @@
+//! A table of a million files, with the planner's own choice: every list is a walk of its index at any depth, and no call
+//! walks or sorts a table. Long: an ignored test, for `make soak`, which tells the time of each page.
+//!
+//! Not here: the same of a handful of rows, in every run (`plans.rs`).
+
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+
+use super::{
+    bodies::listing::{self, plan::Plan},
+    explain::{Explained, WORDS, body, explained_as_it_is, judge, judge_walk, plain, plans},
+    plans::{FEW, every_call},
+    *,
+};
+use crate::domain::listing::{FileFilter, FileQuery, Order, Place};
+
+/// Files in the table.
+const FILES: i64 = 1_000_000;
+/// Depths of the pages that are timed; a list that is shorter ends before.
+const DEPTHS: [i64; 3] = [0, 100_000, FILES - 60_000];
+/// Calls for each time told, of which it is the median.
+const CALLS: usize = 51;
+
+/// The statements that may sort: what they sort are a few rows, or those of one page.
+fn sorted() -> Vec<&'static str> {
+    FEW.iter().copied().chain(["PARTITION BY p.number"]).collect()
+}
+
+fn query(filter: FileFilter, order: Order) -> FileQuery {
+    FileQuery { filter, scope: None, order, after: None, limit: 50, with_total: false }
+}
+
+/// Each list with the indexes that it walks.
+fn lists() -> Vec<(&'static str, FileFilter, [&'static str; 2])> {
+    let all = FileFilter::default;
+    let chat = FileFilter { chats: vec!["busy".parse().expect("valid")], ..all() };
+    let person = FileFilter { uploaders: vec!["operator:17".parse().expect("valid")], ..all() };
+    let extension = FileFilter { extension: Some("txt".into()), ..all() };
+    vec![
+        ("all", all(), ["files_created", "files_size"]),
+        ("of a chat", chat, ["attachments_created", "attachments_size"]),
+        ("of an uploader", person, ["files_uploader_created", "files_uploader_size"]),
+        ("of an extension", extension, ["files_extension_created", "files_extension_size"]),
+    ]
+}
+
+/// Where a list goes on at this depth, if it has so many rows.
+async fn place(explained: &Explained, query: &FileQuery, depth: i64) -> Option<Place> {
+    let query = query.clone();
+    body(explained, move |conn| async move { listing::window_end(conn, &Plan::new(&query), None, depth).await }.boxed())
+        .await
+}
+
+async fn median(store: &dyn Store, query: &FileQuery) -> Duration {
+    let caller = service(&["*"]);
+    let mut times = Vec::new();
+    for _ in 0..CALLS {
+        let (query, began) = (query.clone(), Instant::now());
+        let page = store.list_files(query, &caller).await.expect("lists");
+        times.push(began.elapsed());
+        assert_eq!(page.rows.len(), 50);
+    }
+    times.sort_unstable();
+    times[CALLS / 2]
+}
+
+#[tokio::test]
+#[ignore = "a million rows: make soak"]
+async fn a_million_files_page_by_their_indexes_at_any_depth() {
+    let filled = world();
+    for sql in WORDS.fill(FILES) {
+        let began = Instant::now();
+        filled.execute(&sql);
+        let what = sql.rsplit("; ").next().and_then(|sql| sql.split(" (").next());
+        println!("{:>6.1} s  {}", began.elapsed().as_secs_f64(), what.unwrap_or(&sql));
+    }
+    let (w, explained) = explained_as_it_is(filled).await;
+    let mut pages = Vec::new();
+    for (name, filter, indexes) in lists() {
+        for order in [Order::Newest, Order::Oldest, Order::Largest] {
+            for depth in DEPTHS {
+                let mut query = query(filter.clone(), order);
+                if depth > 0 {
+                    query.after = place(&explained, &query, depth).await;
+                    if query.after.is_none() {
+                        continue;
+                    }
+                }
+                plans(&explained).await;
+                let (asked, caller) = (query.clone(), service(&["*"]));
+                body(&explained, |c| async move { listing::list(c, asked, &caller).await }.boxed()).await;
+                let seen = plans(&explained).await;
+                for (sql, steps) in seen.iter().filter(|(sql, _)| sql.contains("AS number FROM")) {
+                    judge_walk(sql, steps, indexes[usize::from(order == Order::Largest)], depth > 0);
+                }
+                judge(&seen, &[], &sorted());
+                pages.push((format!("{name}, {order:?}"), depth, query));
+            }
+        }
+    }
+    every_call(&w, &explained).await;
+    judge(&plans(&explained).await, &[], &sorted());
+    let store = plain(&w);
+    println!("pages of 50 of a table of {FILES} files, medians of {CALLS} calls of the store:");
+    for (list, depth, query) in pages {
+        let time = median(&*store, &query).await.as_secs_f64() * 1_000.0;
+        println!("   {time:.2} ms at {depth:>6}  {list}");
+    }
+}

@@ -1,0 +1,113 @@
+//! The contract of a store: what each that there is must do, in memory, on SQLite and on PostgreSQL.
+//!
+//! A rule is a function over a world (`store/`, a file for each subject); the list below runs every rule on every engine,
+//! and the test's name tells which. To add a rule, write the function and name it here. Not here: what is an engine's own,
+//! its plans, bounds, group commit, pool (`adapters/sql/tests/`).
+
+use std::sync::{Arc, atomic::Ordering};
+
+pub mod chats;
+pub mod differential;
+
+pub mod engines;
+pub mod files;
+pub mod keys;
+pub mod lists;
+pub mod pairing;
+pub mod races;
+pub mod settings;
+pub mod uploads;
+pub mod world;
+
+pub use world::*;
+
+use crate::{
+    domain::{
+        Actor, BlobKey, ChatStatus, CodeHash, FileId, FileView, Permission, Settings, Time, Verdict, VerdictKind,
+        admission::Target, listing::FileRef,
+    },
+    ports::{Admit, Begun, BytesAt, Commit, Committed, Dead, Intent},
+};
+
+macro_rules! contract {
+    ($($subject:ident { $($rule:ident;)+ })+) => {
+        contract!(on in_memory, $($subject { $($rule;)+ })+);
+        contract!(on on_sqlite, $($subject { $($rule;)+ })+);
+        contract!(on on_postgres, $($subject { $($rule;)+ })+);
+    };
+    (on $engine:ident, $($subject:ident { $($rule:ident;)+ })+) => {
+        mod $engine {
+            $(mod $subject {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $rule() {
+                    super::super::$subject::$rule(super::super::engines::$engine().await).await;
+                })+
+            })+
+        }
+    };
+}
+
+contract! {
+    chats {
+        a_higher_version_applies_a_lower_or_equal_one_changes_nothing_and_zero_always_applies;
+        closed_without_a_time_means_now_and_not_closed_has_no_time;
+        a_deleted_chat_is_revived_only_by_zero_or_a_higher_version;
+        deleting_a_chat_deletes_what_is_at_home_there_alone_and_detaches_the_rest;
+        chats_are_listed_by_id_with_filters_scope_and_pages_without_tombstones;
+    }
+    files {
+        a_view_names_exactly_the_chats_that_its_caller_may_access;
+        a_file_that_is_not_there_is_not_found_by_id_number_or_wrong_code;
+        attaching_judges_each_chat_alone_and_twice_is_one_attachment;
+        five_hundred_chats_are_attached_in_one_call_and_more_are_told_as_truncated;
+        detaching_is_for_the_uploader_or_the_chats_owner_and_twice_is_fine;
+        an_update_needs_the_current_etag_and_makes_a_new_one;
+        deleting_is_a_tombstone_that_keeps_its_attachments_and_twice_is_fine;
+        an_owner_does_not_delete_what_is_attached_to_a_chat_of_another;
+    }
+    keys {
+        key_reads_back_as_it_was_made_and_counts_until_it_ends_or_is_retired;
+        keys_are_listed_in_pages_the_newest_first_and_within_reach_alone;
+    }
+    lists {
+        every_filter_and_order_pages_through_exactly_what_matches;
+        deleted_and_quarantined_files_are_in_no_list_and_no_total;
+        files_that_come_while_paging_are_neither_repeated_nor_in_the_way;
+        files_of_one_instant_and_size_page_by_their_number;
+    }
+    pairing {
+        of_many_claims_the_first_counts_and_is_confirmed_once;
+        keys_that_rows_name_are_told_newest_first_and_few;
+    }
+    races {
+        streams_with_one_request_id_that_begin_at_once_leave_one_file;
+        of_tellings_that_meet_the_highest_version_stays_and_none_is_lost;
+        an_upload_and_the_end_of_its_chat_agree_on_who_was_first;
+        attaching_elsewhere_and_the_end_of_the_home_chat_agree_on_who_was_first;
+        attaching_twice_at_once_is_one_attachment_and_deleting_twice_one_tombstone;
+        a_blob_found_infected_is_shared_by_nobody_who_comes_later;
+        a_hit_and_a_commit_of_the_same_bytes_under_another_key_leave_none_that_is_served;
+        of_changes_of_settings_under_one_etag_one_applies;
+    }
+    settings {
+        settings_are_stored_under_one_version_and_an_old_etag_changes_nothing;
+        nothing_is_changed_after_read_only_was_set_whatever_a_node_believes;
+    }
+    uploads {
+        a_committed_upload_is_found_with_everything_it_was_made_of;
+        the_same_request_id_gets_the_same_file_for_24_hours_and_for_its_person_only;
+        a_newer_stream_with_the_same_request_id_fences_the_older;
+        an_upload_is_admitted_with_its_chat_as_it_is_and_a_refused_one_writes_and_fences_nothing;
+        a_refused_upload_frees_its_request_id;
+        a_commit_happens_once;
+        the_chat_is_judged_again_inside_the_commit;
+        a_shared_blob_must_be_active_and_takes_the_better_verdict;
+        a_blob_of_other_bytes_is_not_shared_and_takes_no_verdict_of_them;
+        a_verdict_that_knows_nothing_of_a_hit_on_the_same_bytes_is_not_stored;
+        a_hit_is_remembered_where_no_blob_has_the_bytes_and_a_later_one_is_another;
+        a_dead_nodes_intents_are_listed_when_their_lease_is_over_and_own_ones_at_start;
+        a_buried_intent_frees_its_request_id_tells_its_event_once_and_comes_up_again_when_its_time_is_over;
+        old_request_ids_are_forgotten_and_running_ones_kept;
+        upload_in_parts_is_noted_for_a_running_intent_only;
+    }
+}

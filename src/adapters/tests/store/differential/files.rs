@@ -1,0 +1,79 @@
+//! Random calls on files.
+//!
+//! Not here: the other calls (`uploads.rs`, `chats.rs`).
+
+use super::{
+    calls::{Side, plain, plain_view, sure},
+    draw::Draw,
+};
+use crate::{
+    domain::{FileView, Time, listing::Page, name::DisplayName},
+    ports::{AttachTo, FileChange},
+};
+
+/// Pages taken of one list.
+const PAGES: usize = 4;
+
+impl Side {
+    pub async fn find(&mut self, draw: &mut Draw) -> (String, String) {
+        let ((file, by, _), caller) = (self.file(draw), draw.caller());
+        let found = self.world.store.find_file(by, &caller).await;
+        (format!("find {file} as {caller:?}"), sure(found.map(|found| found.map(plain_view))))
+    }
+
+    pub async fn list(&mut self, draw: &mut Draw, now: Time) -> (String, String) {
+        let (mut query, caller) = (draw.query(now.0), draw.caller());
+        let call = format!("list {query:?} as {caller:?}");
+        let mut answers = Vec::new();
+        for _ in 0..PAGES {
+            let page = self.world.store.list_files(query.clone(), &caller).await;
+            // Where it goes on is told by what comes then.
+            query.after = page.as_ref().ok().and_then(|page| page.next);
+            answers.push(sure(page.map(|Page { rows, next, total }| {
+                let rows: Vec<FileView> = rows.into_iter().map(plain_view).collect();
+                (rows, next.is_some(), total)
+            })));
+            if query.after.is_none() {
+                break;
+            }
+        }
+        (call, answers.join("\n"))
+    }
+
+    pub async fn attach(&mut self, draw: &mut Draw, now: Time) -> (String, String) {
+        let ((file, by, _), caller, settings) = (self.file(draw), draw.caller(), draw.settings());
+        let to: Vec<AttachTo> = draw
+            .chats(3)
+            .into_iter()
+            .map(|chat| AttachTo { chat, message_id: draw.maybe(|draw| draw.of(&["m1", "m2"]).to_owned()) })
+            .collect();
+        let call = format!("attach {file} to {to:?} as {caller:?}");
+        (call, plain(self.world.store.attach(by, to, &caller, &settings, now).await))
+    }
+
+    pub async fn detach(&mut self, draw: &mut Draw, now: Time) -> (String, String) {
+        let ((file, by, _), caller, settings, chat) = (self.file(draw), draw.caller(), draw.settings(), draw.chat());
+        let call = format!("detach {file} from {chat} as {caller:?}");
+        (call, plain(self.world.store.detach(by, chat, &caller, &settings, now).await))
+    }
+
+    pub async fn update(&mut self, draw: &mut Draw, now: Time) -> (String, String) {
+        let ((file, by, made), caller, settings) = (self.file(draw), draw.caller(), draw.settings());
+        let (guarded, name) = (draw.once_in(2), draw.maybe(Draw::name));
+        let change = FileChange {
+            display_name: name.map(|name| DisplayName::new(name, "").expect("valid")),
+            persistent: draw.maybe(|draw| draw.once_in(2)),
+            // The first one, which is soon not the current one.
+            etag: made.filter(|_| guarded).map(|made| made.etag),
+        };
+        let call = format!("update {file} {name:?} {:?} guarded {guarded} as {caller:?}", change.persistent);
+        let updated = self.world.store.update_file(by, change, &caller, &settings, now).await;
+        (call, plain(updated.map(plain_view)))
+    }
+
+    pub async fn delete(&mut self, draw: &mut Draw, now: Time) -> (String, String) {
+        let ((file, by, _), caller, settings) = (self.file(draw), draw.caller(), draw.settings());
+        let call = format!("delete {file} as {caller:?}");
+        (call, plain(self.world.store.delete_file(by, &caller, &settings, now).await))
+    }
+}

@@ -1,0 +1,185 @@
+//! The ports with the faults of a schedule around them: each method goes through the plan under its own name.
+//!
+//! Not here: what a fault is (`faults.rs`).
+
+use std::{io, ops::Range, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::faults::Plan;
+use crate::{
+    adapters::memory::{MemoryBlobs, MemorySpool, MemoryStore},
+    domain::{
+        Actor, Blob, BlobKey, Caller, Chat, ChatId, Event, FileView, KeyId, Person, Refusal, RequestId, Settings,
+        Sha256, StoreId, Time, Verdict,
+        access::Deletion,
+        key::{Key, Reach},
+        listing::{FileQuery, FileRef, Page},
+        settings::SettingValue,
+    },
+    ports::{
+        Admit, AttachTo, Before, Begun, BlobError, BlobStore, BlobStream, ByteSource, ChatDeleted, ChatQuery,
+        ChatStore, ChatTold, Commit, Committed, Dead, FileChange, FileStore, Intent, KeyQuery, KeyStore, LiveKeys,
+        MultipartId, NewUpload, PairingStore, ReadSeek, SettingsStore, Spool, SpoolWriter, Spooled, Stop, Store,
+        StoreClaim, StoreError, StoredSettings, Tap, UploadStore,
+    },
+};
+
+/// What is around a port: the twin, and what goes wrong.
+#[derive(Clone)]
+pub struct Faulty<P> {
+    pub of: P,
+    pub plan: Arc<Plan>,
+}
+
+/// Implements a port: one method for each line, through the plan.
+macro_rules! through {
+    ($port:ident for $twin:ident { $($method:ident($($arg:ident: $type:ty),*) -> $answer:ty;)* } $(and $($plain:tt)*)?) => {
+        #[async_trait]
+        impl $port for Faulty<$twin> {
+            $(async fn $method(&self, $($arg: $type),*) -> $answer {
+                let name = concat!(stringify!($port), ".", stringify!($method));
+                self.plan.through(name, self.of.$method($($arg),*)).await
+            })*
+            $($($plain)*)?
+        }
+    };
+}
+
+through! { UploadStore for MemoryStore {
+    begin_upload(new: NewUpload, admit: Admit) -> Result<Begun, Stop>;
+    secure(intent: Intent) -> Result<(), StoreError>;
+    find_before(person: &Person, request_id: &RequestId, now: Time) -> Result<Option<Before>, StoreError>;
+    note_multipart(intent: Intent, parts: &MultipartId) -> Result<(), Stop>;
+    find_multipart(intent: Intent) -> Result<Option<MultipartId>, StoreError>;
+    commit_upload(commit: Commit) -> Result<Committed, Stop>;
+    fence_upload(intent: Intent) -> Result<bool, StoreError>;
+    abort_upload(intent: Intent, event: Event, now: Time, stays_secs: i64) -> Result<(), StoreError>;
+    end_buried(intent: Intent) -> Result<(), StoreError>;
+    renew_leases(alive: &[Intent], now: Time, secs: i64) -> Result<(), StoreError>;
+    list_dead_uploads(own: Option<&str>, now: Time, limit: i64) -> Result<Vec<Dead>, StoreError>;
+    trim_request_ids(now: Time) -> Result<u64, StoreError>;
+    find_blob(sha256: Sha256, size: u64) -> Result<Option<Blob>, StoreError>;
+    quarantine(sha256: Sha256, verdict: Verdict, signature: &str, made: Option<Time>) -> Result<u64, StoreError>;
+    record(event: Event, now: Time) -> Result<(), StoreError>;
+} }
+
+through! { FileStore for MemoryStore {
+    find_file(file: FileRef, caller: &Caller) -> Result<Option<FileView>, StoreError>;
+    list_files(query: FileQuery, caller: &Caller) -> Result<Page<FileView>, StoreError>;
+    attach(file: FileRef, to: Vec<AttachTo>, caller: &Caller, settings: &Settings, now: Time)
+        -> Result<Vec<Result<(), Refusal>>, Stop>;
+    detach(file: FileRef, chat: ChatId, caller: &Caller, settings: &Settings, now: Time) -> Result<(), Stop>;
+    update_file(file: FileRef, change: FileChange, caller: &Caller, settings: &Settings, now: Time)
+        -> Result<FileView, Stop>;
+    delete_file(file: FileRef, caller: &Caller, settings: &Settings, now: Time) -> Result<Deletion, Stop>;
+} }
+
+through! { ChatStore for MemoryStore {
+    find_chat(id: &ChatId) -> Result<Option<Chat>, StoreError>;
+    put_chats(told: Vec<ChatTold>, actor: Actor, now: Time) -> Result<Vec<Chat>, StoreError>;
+    list_chats(query: ChatQuery) -> Result<Vec<Chat>, StoreError>;
+    delete_chat(id: &ChatId, version: i64, actor: Actor, now: Time) -> Result<ChatDeleted, StoreError>;
+} }
+
+through! { SettingsStore for MemoryStore {
+    load_settings() -> Result<StoredSettings, StoreError>;
+    settings_version() -> Result<i64, StoreError>;
+    save_settings(changes: Vec<(&'static str, SettingValue)>, expected: i64, actor: Actor, now: Time)
+        -> Result<i64, Stop>;
+} }
+
+through! { PairingStore for MemoryStore {
+    find_store_claim() -> Result<Option<StoreClaim>, StoreError>;
+    claim_store_id(id: StoreId, place: &str) -> Result<StoreClaim, StoreError>;
+    confirm_store_id() -> Result<(), StoreError>;
+    list_newest_keys() -> Result<Vec<BlobKey>, StoreError>;
+} }
+
+through! { KeyStore for MemoryStore {
+    create_key(key: Key, hash: Sha256) -> Result<(), Stop>;
+    list_keys(query: KeyQuery) -> Result<Vec<(i64, Key)>, StoreError>;
+    retire_key(id: KeyId, reach: Reach, actor: Actor, now: Time) -> Result<Key, Stop>;
+    load_keys(now: Time) -> Result<LiveKeys, StoreError>;
+    keys_version() -> Result<i64, StoreError>;
+} }
+
+through! { Store for MemoryStore {
+    ping() -> Result<(), StoreError>;
+} }
+
+through! { BlobStore for MemoryBlobs {
+    begin_parts(key: BlobKey, size: u64) -> Result<Option<MultipartId>, BlobError>;
+    publish(spooled: Arc<dyn Spooled>, parts: Option<MultipartId>) -> Result<(), BlobError>;
+    open(key: BlobKey, range: Range<u64>, tap: Option<Tap>) -> Result<BlobStream, BlobError>;
+    delete(key: BlobKey) -> Result<(), BlobError>;
+    discard(key: BlobKey, parts: Option<MultipartId>) -> Result<(), BlobError>;
+    size(key: BlobKey) -> Result<Option<u64>, BlobError>;
+    probe() -> Result<(), BlobError>;
+    store_id() -> Result<Option<StoreId>, BlobError>;
+    put_store_id(id: StoreId) -> Result<(), BlobError>;
+}
+and
+fn leaves_spooled(&self) -> bool {
+    self.of.leaves_spooled()
+}
+
+fn lateness(&self) -> Duration {
+    self.of.lateness()
+} }
+
+#[async_trait]
+impl Spool for Faulty<MemorySpool> {
+    fn room_bytes(&self) -> u64 {
+        self.of.room_bytes()
+    }
+
+    fn writer(&self, key: BlobKey) -> Box<dyn SpoolWriter> {
+        Box::new(Faulty { of: self.of.writer(key), plan: Arc::clone(&self.plan) })
+    }
+
+    async fn discard(&self, key: BlobKey) -> Result<(), BlobError> {
+        self.plan.through("Spool.discard", self.of.discard(key)).await
+    }
+
+    async fn list(&self) -> Result<Vec<BlobKey>, BlobError> {
+        self.plan.through("Spool.list", self.of.list()).await
+    }
+}
+
+impl SpoolWriter for Faulty<Box<dyn SpoolWriter>> {
+    fn write(&mut self, chunks: &[Bytes]) -> io::Result<()> {
+        self.plan.blocking("SpoolWriter.write", || self.of.write(chunks))
+    }
+
+    fn seal(self: Box<Self>) -> io::Result<Arc<dyn Spooled>> {
+        let Faulty { of, plan } = *self;
+        let of = plan.blocking("SpoolWriter.seal", || of.seal())?;
+        Ok(Arc::new(Faulty { of, plan }))
+    }
+}
+
+impl Spooled for Faulty<Arc<dyn Spooled>> {
+    fn key(&self) -> BlobKey {
+        self.of.key()
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.plan.blocking("Spooled.sync", || self.of.sync())
+    }
+
+    fn is_synced(&self) -> bool {
+        self.of.is_synced()
+    }
+}
+
+impl ByteSource for Faulty<Arc<dyn Spooled>> {
+    fn size(&self) -> u64 {
+        self.of.size()
+    }
+
+    fn reader(&self) -> io::Result<Box<dyn ReadSeek>> {
+        self.of.reader()
+    }
+}
