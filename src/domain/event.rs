@@ -32,6 +32,8 @@ event_kinds! {
     FileUpdated = "FILE_UPDATED",
     /// A file was deleted.
     FileDeleted = "FILE_DELETED",
+    /// A deleted file was brought back.
+    FileRestored = "FILE_RESTORED",
     /// Stored bytes were found infected.
     BlobQuarantined = "BLOB_QUARANTINED",
     /// Stored bytes do not have their hash.

@@ -176,6 +176,8 @@ settings! {
         "Operators may record voice messages: told in GetUploadOptions.";
     voice_max_seconds: i64 = 30, SettingKind::Int { min: 1, max: 3_600, unit: "seconds" }, "sound_length",
         "Longest voice message: told in GetUploadOptions.";
+    deleted_grace_days: i64 = 7, SettingKind::Int { min: 0, max: 3_650, unit: "days" }, "",
+        "How long a deleted file can be restored, in days; 0 is not at all.";
     read_only: bool = false, SettingKind::Bool, "",
         "Every change but UpdateSettings is refused with READ_ONLY: for backups and moving.";
 }
