@@ -59,6 +59,7 @@ impl EventKind {
             | Self::FileDetached
             | Self::FileUpdated
             | Self::FileDeleted
+            | Self::FileRestored
             | Self::ChatPut
             | Self::ChatDeleted
             | Self::KeyCreated

@@ -71,6 +71,8 @@ pub(super) async fn every_call(w: &World, store: &Explained) {
     let change = FileChange { persistent: Some(true), ..FileChange::default() };
     w.store.update_file(by, change, &own, &settings, w.now()).await.expect("updates");
     w.store.delete_file(by, &own, &settings, w.now()).await.expect("deletes");
+    w.store.restore_file(by, &all, &settings, w.now()).await.expect("restores");
+    w.store.delete_file(by, &own, &settings, w.now()).await.expect("deletes");
     w.upload(&all, &Upload { tag: 2, ..Upload::to(chat("a")) }).await;
     let third = w.started(&own, &Upload::to(Target::Library)).await;
     w.store.renew_leases(&[first, second, third], w.now(), 60).await.expect("renews");
