@@ -16,6 +16,9 @@ PAIRS := sqlite+disk postgres+s3
 # Tests that bring a whole cluster with them, whatever the pair: they run once.
 CLUSTER := chaos::
 
+# The logs of servers that a failed test prints bury its reason: said again as the last words, where one looks first.
+say_why = { echo "lhfile: why, from target/pairs/$(1).log:"; grep -a -A 4 'panicked at' target/pairs/$(1).log; exit 1; }
+
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -44,10 +47,12 @@ test: ## Install what the tests need and run all of them
 	@mkdir -p target/pairs
 	@for pair in $(PAIRS); do \
 		echo "lhfile: the tests of the service, on $$pair"; \
-		LHFILE_TEST_PAIR=$$pair cargo test $(TESTED) --test it -- --skip $(CLUSTER) 2>&1 | tee target/pairs/$$pair.log; \
+		LHFILE_TEST_PAIR=$$pair cargo test $(TESTED) --test it -- --skip $(CLUSTER) 2>&1 | tee target/pairs/$$pair.log || \
+			$(call say_why,$$pair); \
 	done
 	@echo "lhfile: the tests of several nodes, which kill them, the database and the store"
-	@cargo test $(TESTED) --test it $(CLUSTER) -- --test-threads=1 2>&1 | tee target/pairs/cluster.log
+	@cargo test $(TESTED) --test it $(CLUSTER) -- --test-threads=1 2>&1 | tee target/pairs/cluster.log || \
+		$(call say_why,cluster)
 	@for pair in $(PAIRS) cluster; do echo "lhfile: on $$pair: $$(sed -n 's/^test result: //p' target/pairs/$$pair.log)"; done
 
 check: ## Format, lints, documentation and proto, every warning an error; changes nothing

@@ -1,6 +1,10 @@
 //! A move that is killed or interrupted: nobody serves what is half there, and the next run goes on.
 
-use std::time::Duration;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 
@@ -74,8 +78,15 @@ async fn copy_of_files_that_was_killed_goes_on() {
 async fn store_in_service_is_not_filled_again_by_an_older_state_of_its_database() {
     let (mut node, files) = with_files(Setup::on_disk().on_sqlite()).await;
     node.terminate().await;
-    let (database, older) = (node.database(), node.folder().join("older.db"));
-    std::fs::copy(&database, &older).expect("our own folder");
+    let database = node.database();
+    // With its log, if the end left one: rows may still be in it, and a log must not come to another state of them.
+    let parts = ["", "-wal", "-shm"].map(|end| {
+        let with = |of: &Path| PathBuf::from(format!("{}{end}", of.display()));
+        (with(&database), with(&node.folder().join("older")))
+    });
+    for (now, older) in parts.iter().filter(|(now, _)| now.exists()) {
+        fs::copy(now, older).expect("our own folder");
+    }
     node.start_again().await;
     let bucket = Bucket::new();
     let s3 = in_bucket(&node, &bucket);
@@ -88,9 +99,10 @@ async fn store_in_service_is_not_filled_again_by_an_older_state_of_its_database(
     node.terminate().await;
     let in_service = bucket.objects();
 
-    let newer = node.folder().join("newer.db");
-    std::fs::rename(&database, &newer).expect("our own folder");
-    std::fs::copy(&older, &database).expect("our own folder");
+    for (now, older) in &parts {
+        let _ = fs::remove_file(now);
+        let _ = fs::rename(older, now);
+    }
     node.move_to_disk();
     let refused = migrate(&node, &to);
     assert!(refused.code == Some(1) && refused.err.contains("in service"), "{}", refused.err);
@@ -106,7 +118,7 @@ async fn two_moves_of_one_database_do_not_meet() {
     first.wait_where_it_stops(&node);
     // From another machine: nothing but the database is common.
     let elsewhere = node.folder().join("elsewhere").display().to_string();
-    std::fs::create_dir(&elsewhere).expect("our own folder");
+    fs::create_dir(&elsewhere).expect("our own folder");
     let second = migrate(&node, &[&words[..], &["--data-dir", &elsewhere]].concat());
     assert!(second.code == Some(1) && second.err.contains("another move"), "{}", second.err);
     first.killed_where_it_stops(&node);
