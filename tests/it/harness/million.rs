@@ -2,7 +2,8 @@
 //!
 //! Every second file is attached to the chat `busy`, the others to one of 10,000; every fourth is operator 17's; one of a
 //! hundred is deleted, and one content of a thousand is in quarantine. Two files share a content. There are tombstones of
-//! 40,000 chats, and the request ids of every fifth upload. Not here: running the statements. The unit tests of `src/adapters/sql/` and the benchmark are built with this file, too.
+//! 40,000 chats, the request ids of every fifth upload, 10,000 hits of the scanner and 50,000 keys, of which 250 count.
+//! Not here: running the statements. The unit tests of `src/adapters/sql/` and the benchmark are built with this file, too.
 
 /// In which words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,8 +80,21 @@ impl Words {
              {id}, i, {late} + i FROM s",
             self.numbers(files / 5),
         );
+        let hits = format!(
+            "INSERT INTO hits (sha256, signature, engine, signatures, at) {} SELECT {}, 'Test', 'clamav', '27000', i FROM s",
+            self.numbers(10_000),
+            self.bytes(&format!("({} + i)", 2 * files), 32),
+        );
+        let keys = format!(
+            "INSERT INTO access_keys (id, hash, person_kind, person_id, permissions, chats, label, created_kind, \
+             created_id, created_at, expires_at, retired_at) {} SELECT {id}, {}, 'SERVICE', 'backend', '*', '*', '', \
+             'SERVICE', 's' || (i % 100), i, CASE i % 200 WHEN 0 THEN {late} ELSE i END, CASE i % 200 WHEN 0 THEN NULL ELSE i END \
+             FROM s",
+            self.numbers(50_000),
+            self.bytes("i", 32),
+        );
         let mut all = Vec::new();
-        for rows in [chats, blobs, rows, attachments, uploads] {
+        for rows in [chats, blobs, rows, attachments, uploads, hits, keys] {
             all.push(format!("{}; {rows}", self.at_ease()));
         }
         if self == Self::Postgres {

@@ -8,7 +8,9 @@ use std::sync::{
     atomic::{AtomicI64, AtomicU64, Ordering},
 };
 
-use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection, sql_types::Text};
+use diesel::{
+    Connection, QueryableByName, RunQueryDsl, SqliteConnection, connection::SimpleConnection, sql_types::Text,
+};
 
 use super::engines::cluster::cluster;
 use crate::{
@@ -243,7 +245,16 @@ impl World {
     /// Changes rows behind the store's back.
     pub fn execute(&self, sql: &str) {
         assert!(self.memory.is_none(), "rows in memory know no SQL");
-        self.query(sql);
+        match &self.database {
+            Some(database) => drop(cluster().psql(database, sql)),
+            // A query would run the first of several statements alone.
+            None => self.sqlite().batch_execute(sql).expect("runs"),
+        }
+    }
+
+    fn sqlite(&self) -> SqliteConnection {
+        let path = self.dir.path().join("lhfile.sqlite");
+        SqliteConnection::establish(path.to_str().expect("UTF-8")).expect("opens")
     }
 
     /// The kinds of all events, in order, read by a connection of its own.
@@ -264,9 +275,7 @@ impl World {
         if let Some(database) = &self.database {
             return cluster().psql(database, sql);
         }
-        let path = self.dir.path().join("lhfile.sqlite");
-        let mut conn = SqliteConnection::establish(path.to_str().expect("UTF-8")).expect("opens");
-        let rows: Vec<Row> = diesel::sql_query(sql).load(&mut conn).expect("runs");
+        let rows: Vec<Row> = diesel::sql_query(sql).load(&mut self.sqlite()).expect("runs");
         rows.into_iter().map(|row| row.line).collect()
     }
 }
