@@ -43,6 +43,9 @@ async fn kill_in_turn(nodes: &mut [Node], busy: &Busy) -> u32 {
             }
             node.kill9();
             kills += 1;
+            if kills % 25 == 0 {
+                println!("{kills} kills, {}", busy.field.progress());
+            }
             tokio::time::sleep(Duration::from_millis(500)).await;
             node.start_again().await;
         }

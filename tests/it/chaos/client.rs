@@ -85,6 +85,11 @@ impl Field {
         self.tally.lock().expect("no panic inside").get(what).copied().unwrap_or_default()
     }
 
+    /// How far they are, for people.
+    pub fn progress(&self) -> String {
+        format!("{} of {} operations begun", self.begun.load(Ordering::Relaxed).min(self.most), self.most)
+    }
+
     /// All of it, for people.
     pub fn told(&self) -> String {
         let tally = self.tally.lock().expect("no panic inside");
