@@ -142,6 +142,14 @@ rule!(an_upload_in_parts_whose_id_was_lost_is_found_by_its_key, |b| {
     assert!(b.bucket.multiparts().is_empty());
 });
 
+rule!(an_upload_in_parts_that_the_store_only_half_began_is_discarded, |b| {
+    let begun = b.world.blobs.begin_parts(key(1), LARGE as u64).await.expect("begun").expect("in parts");
+    Bucket::halve_multiparts(std::slice::from_ref(&begun.0));
+    assert_eq!(b.bucket.multiparts().len(), 1, "it is still listed");
+    b.world.blobs.discard(key(1), Some(begun)).await.expect("discarded");
+    assert!(b.bucket.multiparts().is_empty());
+});
+
 rule!(parts_that_fail_are_discarded_once_the_store_is_back, |b| {
     let upload = b.world.spooled(key(1), &pattern(LARGE));
     let parts = b.world.blobs.begin_parts(key(1), upload.size()).await.expect("begun");

@@ -17,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use diesel::{Connection as _, RunQueryDsl as _, sql_query, sqlite::SqliteConnection};
 use futures_util::TryStreamExt as _;
 use http::Method;
 use lhfile::adapters::blobs::S3Place;
@@ -247,6 +248,18 @@ impl Bucket {
             .skip(1)
             .filter_map(|u| Some(u.split_once("<Key>")?.1.split('<').next()?.to_owned()))
             .collect()
+    }
+
+    /// Takes from uploads in parts what a garage writes second: so it is left when garage is interrupted
+    /// between its own two writes. Each is still listed, and is not there to be aborted.
+    pub fn halve_multiparts(ids: &[String]) {
+        let database = SHARED.folder.join("meta/db.sqlite").display().to_string();
+        let mut connection = SqliteConnection::establish(&database).expect("garage's own");
+        sql_query("PRAGMA busy_timeout = 5000").execute(&mut connection).expect("a pragma");
+        for id in ids {
+            let row = format!("DELETE FROM tree_multipart_upload_COLON_table WHERE lower(hex(k)) = '{id}'");
+            assert_eq!(sql_query(row).execute(&mut connection).expect("garage's own"), 1, "{id}");
+        }
     }
 
     /// The bytes of an object.

@@ -8,6 +8,7 @@ use std::{io, time::Duration};
 use bytes::Bytes;
 use http::Method;
 use object_store::{
+    ObjectStoreExt as _,
     aws::AmazonS3,
     client::{HttpClient, HttpConnector as _, HttpRequestBody, ReqwestConnector},
     multipart::MultipartStore as _,
@@ -53,6 +54,10 @@ struct Open {
     upload_id: String,
 }
 
+fn still_there() -> BlobError {
+    broken(io::ErrorKind::Other, "uploads in parts are still there after they were aborted")
+}
+
 impl Multiparts {
     pub(super) fn new(place: &S3Place) -> Result<Self, BlobError> {
         let http = ReqwestConnector::default().connect(&place.client_options()).map_err(failed)?;
@@ -63,7 +68,7 @@ impl Multiparts {
         within(ASKING, self.once.create_multipart(object)).await?.map_err(failed).map(MultipartId)
     }
 
-    /// Leaves none under this key.
+    /// Leaves none under this key, whose bytes are to go too.
     pub(super) async fn abort_all(&self, object: &Path, known: Option<MultipartId>) -> Result<(), BlobError> {
         if let Some(MultipartId(id)) = known {
             self.abort(object, &id).await?;
@@ -75,11 +80,20 @@ impl Multiparts {
             if open.is_empty() {
                 return Ok(());
             }
+            let mut any = false;
             for Open { upload_id, .. } in open {
-                self.abort(object, &upload_id).await?;
+                any |= self.abort(object, &upload_id).await?;
+            }
+            if !any {
+                // Listed, and not there to be aborted: a store that is interrupted while it begins one leaves half of it
+                // (garage 2.5). What is removed under a key ends that, too.
+                match within(ASKING, self.once.delete(object)).await? {
+                    Err(error) if !is_not_there(&error) => return Err(failed(error)),
+                    Ok(()) | Err(_) => {}
+                }
             }
         }
-        Err(broken(io::ErrorKind::Other, "uploads in parts are still there after they were aborted"))
+        Err(still_there())
     }
 
     /// Leaves none under any key that begins with this prefix.
@@ -92,16 +106,23 @@ impl Multiparts {
             if open.is_empty() {
                 return Ok(());
             }
+            let mut any = false;
             for Open { key, upload_id } in open {
-                self.abort(&Path::from(key), &upload_id).await?;
+                any |= self.abort(&Path::from(key), &upload_id).await?;
+            }
+            if !any {
+                // What lies under these keys may be wanted: it is not removed to end them.
+                return Err(still_there());
             }
         }
     }
 
-    pub(super) async fn abort(&self, object: &Path, id: &str) -> Result<(), BlobError> {
+    /// `false`: there was none of this id.
+    pub(super) async fn abort(&self, object: &Path, id: &str) -> Result<bool, BlobError> {
         match within(ASKING, self.once.abort_multipart(object, &id.to_owned())).await? {
-            Err(error) if !is_not_there(&error) => Err(failed(error)),
-            Ok(()) | Err(_) => Ok(()),
+            Ok(()) => Ok(true),
+            Err(error) if is_not_there(&error) => Ok(false),
+            Err(error) => Err(failed(error)),
         }
     }
 
