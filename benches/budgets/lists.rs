@@ -63,6 +63,7 @@ async fn query(store: &dyn Store) -> Fallible<f64> {
     let limit = PAGE.unsigned_abs();
     let query = FileQuery {
         filter: FileFilter::default(),
+        deleted_after: None,
         scope: None,
         order: Order::Newest,
         after: None,

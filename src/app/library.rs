@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::{
-        Caller, CallerKind, ChatId, ChatSet, FileView, Permission, Reason, Refusal,
+        Caller, CallerKind, ChatId, ChatSet, FileView, Permission, Reason, Refusal, Time,
         access::{self, Deletion},
         listing::{FileFilter, FileQuery, FileRef, Order, Place, Total},
     },
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A page of files.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct FilePage {
     /// The rows.
     pub rows: Vec<FileView>,
@@ -56,21 +56,23 @@ impl App {
             // What is attached to a chat is told to those only who may access it: its rows do not name it either.
             request.filter.chats = self.accessible(caller, request.filter.chats).await?;
             if request.filter.chats.is_empty() {
-                return Ok(FilePage {
-                    rows: Vec::new(),
-                    next_token: String::new(),
-                    total: request.with_total.then_some(Total::exactly(0)),
-                });
+                return Ok(FilePage { total: request.with_total.then_some(Total::exactly(0)), ..FilePage::default() });
             }
         }
-        let scope = match (caller.kind(), &caller.chats, caller.ceiling.as_ref().map(|c| &c.chats)) {
-            (CallerKind::Service, ChatSet::Only(ids), _) | (_, _, Some(ChatSet::Only(ids))) => {
-                Some(ids.iter().cloned().collect())
+        self.list("files", caller, request, scope(caller), None).await
+    }
+
+    /// A page over the deleted files that can still be restored.
+    pub async fn list_deleted_files(&self, caller: &Caller, mut request: ListRequest) -> Result<FilePage, Error> {
+        caller.need(&[Permission::FileRestore])?;
+        if !request.filter.chats.is_empty() {
+            request.filter.chats = self.accessible(caller, request.filter.chats).await?;
+            if request.filter.chats.is_empty() {
+                return Ok(FilePage::default());
             }
-            (CallerKind::Visitor, _, _) => Some(Vec::new()),
-            (CallerKind::Operator | CallerKind::Service, _, _) => None,
-        };
-        self.list("files", caller, request, scope).await
+        }
+        let since = self.clock.now().plus_secs(-self.settings().deleted_grace_days.saturating_mul(86_400));
+        self.list("deleted files", caller, request, scope(caller), Some(since)).await
     }
 
     /// Those of these chats that the caller may access.
@@ -98,7 +100,7 @@ impl App {
         let found = self.store.find_chat(&chat).await?;
         caller.see_chat(&chat, found.as_ref())?;
         let request = ListRequest { filter: FileFilter { chats: vec![chat], ..request.filter }, ..request };
-        self.list("chat files", caller, request, None).await
+        self.list("chat files", caller, request, None, None).await
     }
 
     async fn list(
@@ -107,6 +109,7 @@ impl App {
         caller: &Caller,
         request: ListRequest,
         scope: Option<Vec<ChatId>>,
+        deleted_after: Option<Time>,
     ) -> Result<FilePage, Error> {
         // A page token belongs to this list, person, filter and order, and to no other.
         let bound = format!("{name}\0{}\0{:?}\0{:?}", caller.person, request.filter, request.order);
@@ -116,6 +119,7 @@ impl App {
         };
         let query = FileQuery {
             filter: request.filter,
+            deleted_after,
             scope,
             order: request.order,
             after,
@@ -125,7 +129,10 @@ impl App {
         let mut page = self.store.list_files(query, caller).await?;
         // Whatever the query let through: a list never shows what `get_file` would not.
         let settings = self.settings();
-        page.rows.retain(|view| access::see(caller, Some(view), &settings).is_ok());
+        page.rows.retain(|view| match deleted_after {
+            None => access::see(caller, Some(view), &settings).is_ok(),
+            Some(_) => access::see_deleted(caller, Some(view), &settings, self.clock.now()).is_ok(),
+        });
         let next_token = page.next.map_or(String::new(), |place| self.seal_place(place, &bound));
         Ok(FilePage { rows: page.rows, next_token, total: page.total })
     }
@@ -171,6 +178,29 @@ impl App {
     pub async fn delete_file(&self, caller: &Caller, file: FileRef) -> Result<Deletion, Error> {
         self.need_writable()?;
         Ok(self.store.delete_file(file, caller, &self.settings(), self.clock.now()).await?)
+    }
+
+    /// Brings a deleted file back.
+    pub async fn restore_file(&self, caller: &Caller, file: FileRef) -> Result<FileView, Error> {
+        self.need_writable()?;
+        caller.need(&[Permission::FileRestore])?;
+        Ok(self.store.restore_file(file, caller, &self.settings(), self.clock.now()).await?)
+    }
+
+    /// How long deleted files can be restored, in days.
+    pub fn deleted_grace_days(&self) -> i64 {
+        self.settings().deleted_grace_days
+    }
+}
+
+/// The chats outside of which nothing is listed, for a caller whose reach is some chats only.
+fn scope(caller: &Caller) -> Option<Vec<ChatId>> {
+    match (caller.kind(), &caller.chats, caller.ceiling.as_ref().map(|c| &c.chats)) {
+        (CallerKind::Service, ChatSet::Only(ids), _) | (_, _, Some(ChatSet::Only(ids))) => {
+            Some(ids.iter().cloned().collect())
+        }
+        (CallerKind::Visitor, _, _) => Some(Vec::new()),
+        (CallerKind::Operator | CallerKind::Service, _, _) => None,
     }
 }
 

@@ -1,7 +1,8 @@
 //! `lhfile ls`: lists files, of one chat or over all.
 //!
 //! Not here: one file's row in full (`show.rs`). One chat and no other filter asks `ListChatFiles`, which a visitor and
-//! a holder of `use_operator` may; anything else asks `ListFiles`, which needs `file_list`.
+//! a holder of `use_operator` may; `--deleted` asks `ListDeletedFiles`, which needs `file_restore`; anything else asks
+//! `ListFiles`, which needs `file_list`.
 
 use clap::Args;
 use prost_types::Timestamp;
@@ -36,6 +37,21 @@ short_enum! {
         UnscannableAccepted,
     }
 }
+
+/// What a list of deleted files does not filter by.
+const NOT_OF_DELETED: [&str; 11] = [
+    "persistent",
+    "attached",
+    "extension",
+    "media_type",
+    "sha256",
+    "min_size",
+    "max_size",
+    "after",
+    "before",
+    "verdict",
+    "total",
+];
 
 /// Which files; filters are joined by AND.
 #[derive(Debug, Args)]
@@ -82,6 +98,9 @@ pub struct Ls {
     /// This verdict
     #[arg(long, value_enum)]
     verdict: Option<Verdict>,
+    /// Deleted files that can still be restored
+    #[arg(long, conflicts_with_all = NOT_OF_DELETED)]
+    deleted: bool,
     /// The order
     #[arg(long, value_enum, default_value = "newest")]
     order: Order,
@@ -97,12 +116,18 @@ impl Ls {
     /// Prints a row for each file.
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let mut files = context.connection.files().await?;
-        let limit = self.limit;
+        let (limit, of_deleted) = (self.limit, self.deleted);
         let mut request = self.request();
         let mut total = None;
         // Decided once: a page's token belongs to its list.
+        let deleted = of_deleted.then(|| deleted(&request));
         let one_chat = of_one_chat(&request);
         let (found, more) = pages::rows(limit, async |page_size, page_token| {
+            if let Some(deleted) = &deleted {
+                let request = pb::ListDeletedFilesRequest { page_size, page_token, ..deleted.clone() };
+                let page = files.list_deleted_files(request).await?.into_inner();
+                return Ok((page.files, page.next_page_token));
+            }
             if let Some(chat) = &one_chat {
                 let request = pb::ListChatFilesRequest { page_size, page_token, ..chat.clone() };
                 let page = files.list_chat_files(request).await?.into_inner();
@@ -155,6 +180,19 @@ impl Ls {
             page_token: String::new(),
             with_total: self.total,
         }
+    }
+}
+
+/// The same list, of deleted files.
+fn deleted(request: &pb::ListFilesRequest) -> pb::ListDeletedFilesRequest {
+    pb::ListDeletedFilesRequest {
+        chat_ids: request.chat_ids.clone(),
+        operator_ids: request.operator_ids.clone(),
+        visitor_only: request.visitor_only,
+        name_contains: request.name_contains.clone(),
+        order: request.order,
+        page_size: 0,
+        page_token: String::new(),
     }
 }
 

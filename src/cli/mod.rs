@@ -24,6 +24,7 @@ mod link;
 mod ls;
 mod migrate;
 mod pages;
+mod restore;
 mod rm;
 mod scanner;
 mod serve;
@@ -90,6 +91,8 @@ enum Command {
     Detach(detach::Detach),
     /// Delete files
     Rm(rm::Rm),
+    /// Bring deleted files back
+    Restore(restore::Restore),
     /// Read and change what may be uploaded by whom
     #[command(subcommand)]
     Settings(settings::Settings),
@@ -167,6 +170,7 @@ async fn call(context: &Context, command: Command) -> Result<ExitCode, Failure> 
         Command::Attach(attach) => attach.run(context).await.map(done),
         Command::Detach(detach) => detach.run(context).await.map(done),
         Command::Rm(rm) => rm.run(context).await.map(done),
+        Command::Restore(restore) => restore.run(context).await.map(done),
         Command::Settings(settings) => settings.run(context).await.map(done),
         Command::Scanner(scanner) => scanner.run(context).await.map(done),
         Command::TestAntivirus(test) => test.run(context).await,

@@ -107,8 +107,10 @@ pub fn person(caller: Option<&pb::Caller>) -> String {
 
 /// Files, a row each.
 pub fn file_table(files: &[pb::File]) -> String {
+    // Those of a list are deleted, all or none.
+    let deleted = files.iter().any(|file| file.purge_time.is_some());
     let rows = files.iter().map(|file| {
-        vec![
+        let mut row = vec![
             file.file_id.clone(),
             file.display_name.clone(),
             size(file.size_bytes),
@@ -117,9 +119,15 @@ pub fn file_table(files: &[pb::File]) -> String {
             if file.persistent { "yes".to_owned() } else { "no".to_owned() },
             verdict(file.verdict.as_ref()),
             time(file.create_time.as_ref()),
-        ]
+        ];
+        if deleted {
+            row.push(time(file.purge_time.as_ref()));
+        }
+        row
     });
-    table(&["FILE_ID", "NAME", "SIZE", "UPLOADER", "CHATS", "PERSISTENT", "VERDICT", "UPLOADED"], rows)
+    let columns =
+        ["FILE_ID", "NAME", "SIZE", "UPLOADER", "CHATS", "PERSISTENT", "VERDICT", "UPLOADED", "RESTORABLE UNTIL"];
+    table(&columns[..columns.len() - usize::from(!deleted)], rows)
 }
 
 /// All that is known of one file.

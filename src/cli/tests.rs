@@ -47,6 +47,8 @@ fn every_documented_line_parses() {
         "lhfile attach abc 42 43 44",
         "lhfile detach abc 42",
         "lhfile rm abc def",
+        "lhfile ls --deleted --chat 42 --name report",
+        "lhfile restore abc def",
         "lhfile ls",
         "lhfile ls --chat 42 --operator 17 --name part --order largest --limit 10",
         "lhfile settings get",

@@ -127,5 +127,53 @@ pub fn delete(
     }
 }
 
+/// The deleted file, if this caller may see and restore it now: within the grace.
+pub fn see_deleted<'f>(
+    caller: &Caller,
+    view: Option<&'f FileView>,
+    settings: &Settings,
+    now: Time,
+) -> Result<&'f FileView, Refusal> {
+    view.filter(|v| v.file.state == FileState::Deleted && v.blob.state == BlobState::Active)
+        .filter(|v| v.file.restorable_until(settings.deleted_grace_days).is_some_and(|end| now < end))
+        .filter(|v| may_restore(caller, v))
+        .ok_or_else(Refusal::not_found)
+}
+
+/// What a caller with `file_restore` reaches, whatever its state.
+fn may_restore(caller: &Caller, view: &FileView) -> bool {
+    let through_a_chat = !view.chats.is_empty();
+    let all = caller.ceiling.as_ref().is_none_or(|c| c.chats == super::ChatSet::All);
+    caller.has(Permission::FileRestore)
+        && match caller.kind() {
+            CallerKind::Visitor => false,
+            CallerKind::Operator => all || through_a_chat,
+            CallerKind::Service => caller.is_entitled_to_all() || through_a_chat,
+        }
+}
+
+/// How a restore by this caller goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restoration {
+    /// Bring it back.
+    Restore,
+    /// It is there, and this caller could have brought it back: OK again.
+    AlreadyDone,
+}
+
+/// May this caller bring this file back?
+pub fn restore(
+    caller: &Caller,
+    view: Option<&FileView>,
+    settings: &Settings,
+    now: Time,
+) -> Result<Restoration, Refusal> {
+    let there = view.filter(|v| v.file.state == FileState::Ready && v.blob.state == BlobState::Active);
+    if there.is_some_and(|v| may_restore(caller, v)) {
+        return Ok(Restoration::AlreadyDone);
+    }
+    see_deleted(caller, view, settings, now).map(|_| Restoration::Restore)
+}
+
 #[cfg(test)]
 mod tests;

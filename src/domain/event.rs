@@ -32,6 +32,8 @@ event_kinds! {
     FileUpdated = "FILE_UPDATED",
     /// A file was deleted.
     FileDeleted = "FILE_DELETED",
+    /// A deleted file was brought back.
+    FileRestored = "FILE_RESTORED",
     /// Stored bytes were found infected.
     BlobQuarantined = "BLOB_QUARANTINED",
     /// Stored bytes do not have their hash.
@@ -57,6 +59,7 @@ impl EventKind {
             | Self::FileDetached
             | Self::FileUpdated
             | Self::FileDeleted
+            | Self::FileRestored
             | Self::ChatPut
             | Self::ChatDeleted
             | Self::KeyCreated

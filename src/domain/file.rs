@@ -8,7 +8,7 @@ use super::{
     name::{DisplayName, Extension},
 };
 
-/// The state of a file. Legal moves: READY -> DELETED. (An upload under way is an intent row, not yet a file.)
+/// The state of a file. Legal moves: READY -> DELETED, and back within the grace. (An upload under way is an intent row, not yet a file.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FileState {
     /// There.
@@ -87,12 +87,19 @@ pub struct File {
     pub created_at: Time,
     /// When it was deleted.
     pub deleted_at: Option<Time>,
+    /// When it was last brought back.
+    pub restored_at: Option<Time>,
 }
 
 impl File {
     /// The message code; an image's carries `_img`.
     pub fn message_code(&self) -> MessageCode {
         MessageCode { number: self.number, hash: self.code_hash, image: self.media_type.starts_with("image/") }
+    }
+
+    /// Until when it can be brought back, if it is deleted.
+    pub fn restorable_until(&self, grace_days: i64) -> Option<Time> {
+        self.deleted_at.map(|at| at.plus_secs(grace_days.saturating_mul(86_400)))
     }
 
     /// Changes whenever the row does.

@@ -71,6 +71,8 @@ pub struct FileFilter {
 pub struct FileQuery {
     /// What.
     pub filter: FileFilter,
+    /// Files deleted after this time, and no others; `None`: files that are there.
+    pub deleted_after: Option<Time>,
     /// Set for a caller whose reach is some chats only: nothing is shown that is not attached to one of them.
     pub scope: Option<Vec<ChatId>>,
     /// Which first.

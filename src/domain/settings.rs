@@ -178,6 +178,8 @@ settings! {
         "Longest voice message: told in GetUploadOptions.";
     read_only: bool = false, SettingKind::Bool, "",
         "Every change but UpdateSettings is refused with READ_ONLY: for backups and moving.";
+    deleted_grace_days: i64 = 7, SettingKind::Int { min: 0, max: 3_650, unit: "days" }, "",
+        "How long a deleted file can be restored, in days; 0 is not at all.";
 }
 
 impl Settings {

@@ -159,7 +159,7 @@ pub trait FileStore: Send + Sync + 'static {
     /// The file by id or code, whatever its state, as rows tell it to this caller. The same statements run whether it
     /// is there or not.
     async fn find_file(&self, file: FileRef, caller: &Caller) -> Result<Option<FileView>, StoreError>;
-    /// A page. `scope` and the filters hold; only READY files with ACTIVE blobs.
+    /// A page. `scope` and the filters hold; only files with ACTIVE blobs, READY ones unless deleted ones are asked for.
     async fn list_files(&self, query: FileQuery, caller: &Caller) -> Result<Page<FileView>, StoreError>;
     /// Attaches a file to chats, each judged on its own: `see` and `read` for the file, `see_chat` for the chat.
     /// Attaching twice is one attachment; a later call may fill `message_id`. Refused as a whole only for the file.
@@ -197,6 +197,15 @@ pub trait FileStore: Send + Sync + 'static {
         settings: &Settings,
         now: Time,
     ) -> Result<Deletion, Stop>;
+    /// Brings a deleted file back with its attachments to living chats, as [`crate::domain::access::restore`] decides;
+    /// answers it as it is then.
+    async fn restore_file(
+        &self,
+        file: FileRef,
+        caller: &Caller,
+        settings: &Settings,
+        now: Time,
+    ) -> Result<FileView, Stop>;
 }
 
 /// A chat as it is told. Version 0 always applies.

@@ -156,6 +156,26 @@ impl FileService for Files {
         Ok(Response::new(pb::DeleteFileResponse {}))
     }
 
+    async fn list_deleted_files(
+        &self,
+        request: Request<pb::ListDeletedFilesRequest>,
+    ) -> Result<Response<pb::ListDeletedFilesResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let caller = access::caller(&extensions)?;
+        let page = self.app.list_deleted_files(caller, files::deleted_list_request(request)?).await?;
+        Ok(Response::new(files::deleted_page(page, caller, self.app.deleted_grace_days())))
+    }
+
+    async fn undelete_file(
+        &self,
+        request: Request<pb::UndeleteFileRequest>,
+    ) -> Result<Response<pb::UndeleteFileResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let caller = access::caller(&extensions)?;
+        let view = self.app.restore_file(caller, by_id(&request.file_id)?).await?;
+        Ok(Response::new(pb::UndeleteFileResponse { file: Some(files::file(view, caller)) }))
+    }
+
     async fn get_upload_options(
         &self,
         request: Request<pb::GetUploadOptionsRequest>,

@@ -144,6 +144,15 @@ fn files_go_from_upload_to_gone() {
     assert!(!server.folder.join("dead").exists() && !server.folder.join("film.mp4").exists());
     server.json(&operator, &["rm", id(&film)]).object();
 
+    server.json(&operator, &["restore", id(&film)]).refused("PERMISSION_DENIED", "MISSING_PERMISSION");
+    let deleted = server.admin(&["ls", "--deleted", "--chat", "42", "--name", "film"]).lines();
+    assert_eq!(deleted.iter().map(id).collect::<Vec<_>>(), [id(&film)]);
+    let all = server.token(&["--service", "backend", "--permission", "*", "--chat", "*"]);
+    assert!(server.run(&all, &["ls", "--deleted"]).text().contains("RESTORABLE UNTIL"));
+    assert_eq!(server.admin(&["restore", id(&film)]).object()["display_name"], json!("film.mp4"));
+    server.json(&operator, &["show", id(&film)]).object();
+    server.json(&operator, &["rm", id(&film)]).object();
+
     assert_eq!(server.admin(&["chat", "rm", "42"]).object()["files_deleted"], json!(6));
     assert!(server.admin(&["chat", "ls", "--limit", "1000"]).lines().iter().all(|chat| chat["chat_id"] != json!("42")));
 }

@@ -33,6 +33,7 @@ mod nodes;
 mod not_found;
 mod orderly;
 mod request_id;
+mod restore;
 mod roundtrip;
 mod s3;
 mod s3_faults;

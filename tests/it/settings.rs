@@ -22,7 +22,7 @@ use crate::harness::{
     samples,
 };
 
-/// Where each setting is flipped, here or in `switches.rs`; a setting without a test fails here.
+/// Where each setting is flipped, here, in `switches.rs` or `restore.rs`; a setting without a test fails here.
 const FLIPPED: &[(&str, &[&str])] = &[
     ("visitors_uploads_can_be_switched_off_and_a_chat_may_allow_them_again", &["visitor_upload_enabled"]),
     ("operators_uploads_can_be_switched_off", &["operator_upload_enabled"]),
@@ -40,6 +40,7 @@ const FLIPPED: &[(&str, &[&str])] = &[
     // Its effect needs signatures with a date, which no test has: `app/scanning` and `adapters/scanner` test it.
     ("changes_are_judged_all_or_nothing_and_by_etag", &["signature_max_age_days"]),
     ("read_only_refuses_every_change_but_of_settings", &["read_only"]),
+    ("nothing_comes_back_after_the_grace_and_the_setting_counts_at_once", &["deleted_grace_days"]),
 ];
 
 #[test]
@@ -48,7 +49,7 @@ fn every_setting_is_flipped_by_a_test() {
     let declared: BTreeSet<&str> = lhfile::domain::settings::TABLE.iter().map(|def| def.key).collect();
     assert_eq!(flipped, declared);
     for (test, _) in FLIPPED {
-        let there = [include_str!("settings.rs"), include_str!("switches.rs")];
+        let there = [include_str!("settings.rs"), include_str!("switches.rs"), include_str!("restore.rs")];
         assert!(there.iter().any(|text| text.contains(&format!("async fn {test}("))), "{test} is gone");
     }
 }

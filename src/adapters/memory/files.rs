@@ -8,7 +8,7 @@ use super::{MemoryStore, Tables};
 use crate::{
     domain::{
         Actor, Caller, ChatId, Event, EventKind, File, FileState, FileView, Person, Reason, Refusal, Settings, Time,
-        access::{self, DeleteFacts, Deletion, Way},
+        access::{self, DeleteFacts, Deletion, Restoration, Way},
         file::MAX_CHATS_SHOWN,
         listing::{FileQuery, FileRef, Page},
     },
@@ -189,6 +189,30 @@ impl FileStore for MemoryStore {
                 t.record(event.file(view.file.id).chat(view.file.home_chat), now);
             }
             Ok(deletion)
+        })
+    }
+
+    async fn restore_file(
+        &self,
+        file: FileRef,
+        caller: &Caller,
+        settings: &Settings,
+        now: Time,
+    ) -> Result<FileView, Stop> {
+        self.write(|t| {
+            let view = t.find(file, caller);
+            if access::restore(caller, view.as_ref(), settings, now)? == Restoration::Restore {
+                let number = view.as_ref().map_or(-1, |view| view.file.number);
+                let dead: Vec<ChatId> = t.chats.values().filter(|c| c.deleted).map(|c| c.id.clone()).collect();
+                t.attachments.retain(|(of, chat), _| *of != number || !dead.contains(chat));
+                t.revise(number, |file| {
+                    (file.state, file.deleted_at, file.restored_at) = (FileState::Ready, None, Some(now));
+                });
+                let event = Event::new(EventKind::FileRestored, Actor::from(caller));
+                let (id, home) = view.map_or((None, None), |v| (Some(v.file.id), v.file.home_chat));
+                t.record(Event { file: id, ..event.chat(home) }, now);
+            }
+            t.find(file, caller).ok_or_else(|| Refusal::not_found().into())
         })
     }
 }

@@ -117,6 +117,7 @@ impl Tables {
                     text(file.revision),
                     time(file.created_at),
                     file.deleted_at.and_then(time),
+                    file.restored_at.and_then(time),
                 ],
             ));
         }

@@ -64,7 +64,9 @@ impl Tables {
         let attached_to: Vec<_> =
             self.attachments.keys().filter(|(number, _)| *number == file.number).map(|(_, chat)| chat).collect();
         let lower = |name: &str| name.to_ascii_lowercase();
-        file.state == FileState::Ready
+        let state = if query.deleted_after.is_some() { FileState::Deleted } else { FileState::Ready };
+        file.state == state
+            && query.deleted_after.is_none_or(|after| file.deleted_at.is_some_and(|at| at > after))
             && blob.state == BlobState::Active
             && query.scope.as_ref().is_none_or(|scope| attached_to.iter().any(|chat| scope.contains(chat)))
             && (chats.is_empty() || attached_to.iter().any(|chat| chats.contains(chat)))

@@ -168,6 +168,7 @@ impl Tables {
             revision: 1,
             created_at: now,
             deleted_at: None,
+            restored_at: None,
         };
         self.files.insert(file.number, FileRow { file: file.clone(), blob: blob.id });
         if let Some(chat) = &chat {

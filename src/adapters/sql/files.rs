@@ -80,6 +80,7 @@ pub(super) async fn insert(conn: &mut Conn, new: &NewFile<'_>) -> Result<File, S
         revision: 1,
         created_at: now,
         deleted_at: None,
+        restored_at: None,
     })
 }
 
@@ -104,7 +105,11 @@ pub(in super::super) async fn find(
 
 /// As [`find`], for a transaction that changes the file or its attachments, or decides by them: whoever else does so
 /// waits. The blob stays out of quarantine as long.
-async fn find_to_change(conn: &mut Conn, file: FileRef, caller: &Caller) -> Result<Option<FileView>, StoreError> {
+pub(super) async fn find_to_change(
+    conn: &mut Conn,
+    file: FileRef,
+    caller: &Caller,
+) -> Result<Option<FileView>, StoreError> {
     let joined = files::table.inner_join(blobs::table).select((FileRow::as_select(), BlobRow::as_select()));
     let found: Option<(FileRow, BlobRow)> = match file {
         FileRef::Id(id) => changing!(joined.filter(files::id.eq(id.0.as_slice()))).first(conn).await.optional()?,

@@ -122,6 +122,8 @@ pub(super) mod listing;
 mod moving;
 #[path = "pairing.rs"]
 pub(super) mod pairing;
+#[path = "restoring.rs"]
+pub(super) mod restoring;
 #[path = "settings.rs"]
 pub(super) mod settings;
 #[path = "statement.rs"]

@@ -108,6 +108,8 @@ pub(super) mod listing;
 mod moving;
 #[path = "pairing.rs"]
 pub(super) mod pairing;
+#[path = "restoring.rs"]
+pub(super) mod restoring;
 #[path = "settings.rs"]
 pub(super) mod settings;
 #[path = "statement.rs"]

@@ -89,6 +89,7 @@ pub(super) struct FileRow {
     revision: i64,
     created_at: i64,
     deleted_at: Option<i64>,
+    restored_at: Option<i64>,
 }
 
 impl TryFrom<FileRow> for File {
@@ -121,6 +122,7 @@ impl TryFrom<FileRow> for File {
             revision: row.revision,
             created_at: Time(row.created_at),
             deleted_at: row.deleted_at.map(Time),
+            restored_at: row.restored_at.map(Time),
         })
     }
 }

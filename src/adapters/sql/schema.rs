@@ -52,6 +52,7 @@ diesel::table! {
         revision -> BigInt,
         created_at -> BigInt,
         deleted_at -> Nullable<BigInt>,
+        restored_at -> Nullable<BigInt>,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 
-use super::{SqlStore, chats, content, events, files, keys, listing, pairing, settings, uploads};
+use super::{SqlStore, chats, content, events, files, keys, listing, pairing, restoring, settings, uploads};
 use crate::{
     domain::{
         Actor, Blob, BlobKey, Caller, Chat, ChatId, Event, FileView, Hit, KeyId, Person, Refusal, RequestId, Settings,
@@ -174,6 +174,17 @@ impl FileStore for SqlStore {
     ) -> Result<Deletion, Stop> {
         let (caller, settings) = (caller.clone(), settings.clone());
         timed!(self.write, "delete_file", |conn| files::delete(conn, file, &caller, &settings, now))
+    }
+
+    async fn restore_file(
+        &self,
+        file: FileRef,
+        caller: &Caller,
+        settings: &Settings,
+        now: Time,
+    ) -> Result<FileView, Stop> {
+        let (caller, settings) = (caller.clone(), settings.clone());
+        timed!(self.write, "restore_file", |conn| restoring::restore(conn, file, &caller, &settings, now))
     }
 }
 

@@ -64,6 +64,8 @@ contract! {
         an_update_needs_the_current_etag_and_makes_a_new_one;
         deleting_is_a_tombstone_that_keeps_its_attachments_and_twice_is_fine;
         an_owner_does_not_delete_what_is_attached_to_a_chat_of_another;
+        a_deleted_file_comes_back_with_its_attachments_to_living_chats_within_the_grace;
+        deleted_files_are_listed_to_the_end_of_their_grace_and_no_others;
     }
     keys {
         key_reads_back_as_it_was_made_and_counts_until_it_ends_or_is_retired;

@@ -74,6 +74,7 @@ through! { FileStore for MemoryStore {
     update_file(file: FileRef, change: FileChange, caller: &Caller, settings: &Settings, now: Time)
         -> Result<FileView, Stop>;
     delete_file(file: FileRef, caller: &Caller, settings: &Settings, now: Time) -> Result<Deletion, Stop>;
+    restore_file(file: FileRef, caller: &Caller, settings: &Settings, now: Time) -> Result<FileView, Stop>;
 } }
 
 through! { ChatStore for MemoryStore {

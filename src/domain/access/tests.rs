@@ -77,6 +77,7 @@ fn view(caller: &Caller, relation: Relation) -> FileView {
             revision: 1,
             created_at: NOW,
             deleted_at: None,
+            restored_at: None,
         },
         blob: Blob {
             id: 1,

@@ -59,7 +59,8 @@ pub fn file(view: FileView, caller: &Caller) -> pb::File {
         uploaded_sha256,
         revision: _,
         created_at,
-        deleted_at: _,
+        deleted_at,
+        restored_at: _,
     } = file;
     let domain::Blob { id: _, key: _, sha256, size, state: _, verdict } = blob;
     pb::File {
@@ -78,8 +79,7 @@ pub fn file(view: FileView, caller: &Caller) -> pb::File {
         height: pixels.and_then(|(_, height)| height.try_into().ok()),
         state: match state {
             FileState::Ready => pb::FileState::Ready,
-            // Never shown.
-            FileState::Deleted => pb::FileState::Unspecified,
+            FileState::Deleted => pb::FileState::Deleted,
         }
         .into(),
         verdict: Some(self::verdict(verdict)),
@@ -87,7 +87,15 @@ pub fn file(view: FileView, caller: &Caller) -> pb::File {
         message_code,
         etag,
         chat_ids_truncated: chats_truncated,
+        delete_time: deleted_at.map(timestamp),
+        purge_time: None,
     }
+}
+
+/// A row of a deleted file for a caller who may restore it so many days long.
+fn deleted_file(view: FileView, caller: &Caller, grace_days: i64) -> pb::File {
+    let purge_time = view.file.restorable_until(grace_days).map(timestamp);
+    pb::File { purge_time, ..file(view, caller) }
 }
 
 pub(super) fn person(person: &Person) -> pb::Caller {
@@ -233,6 +241,29 @@ pub fn list_request(request: pb::ListFilesRequest) -> Result<ListRequest, Refusa
     Ok(ListRequest { filter, order, page_size, token: page_token, with_total })
 }
 
+/// Which deleted files are to be listed.
+pub fn deleted_list_request(request: pb::ListDeletedFilesRequest) -> Result<ListRequest, Refusal> {
+    let pb::ListDeletedFilesRequest {
+        chat_ids,
+        operator_ids,
+        visitor_only,
+        name_contains,
+        order,
+        page_size,
+        page_token,
+    } = request;
+    list_request(pb::ListFilesRequest {
+        chat_ids,
+        operator_ids,
+        visitor_only,
+        name_contains,
+        order,
+        page_size,
+        page_token,
+        ..Default::default()
+    })
+}
+
 /// Which files of a chat are to be listed.
 pub fn chat_list_request(request: pb::ListChatFilesRequest) -> Result<(ChatId, ListRequest), Refusal> {
     let pb::ListChatFilesRequest { chat_id, order: sent_order, page_size: sent_page_size, page_token } = request;
@@ -272,6 +303,15 @@ pub fn page(page: FilePage, caller: &Caller) -> pb::ListFilesResponse {
         next_page_token: next_token,
         total: total.map(|total| count(total.files)),
         total_is_lower_bound: total.is_some_and(|total| total.is_lower_bound),
+    }
+}
+
+/// A page of deleted files.
+pub fn deleted_page(page: FilePage, caller: &Caller, grace_days: i64) -> pb::ListDeletedFilesResponse {
+    let FilePage { rows, next_token, total: _ } = page;
+    pb::ListDeletedFilesResponse {
+        files: rows.into_iter().map(|view| deleted_file(view, caller, grace_days)).collect(),
+        next_page_token: next_token,
     }
 }
 

@@ -153,6 +153,19 @@ impl Node {
         self.files().delete_file(request(caller, what)).await.map(|_| ())
     }
 
+    /// Brings a deleted file back.
+    pub async fn restore(&self, file_id: &str, caller: &(impl Caller + ?Sized)) -> Result<pb::File, Status> {
+        let what = pb::UndeleteFileRequest { file_id: file_id.to_owned() };
+        let answer = self.files().undelete_file(request(caller, what)).await?;
+        Ok(answer.into_inner().file.expect("every answer names the file"))
+    }
+
+    /// The first page of the deleted files that can be restored.
+    pub async fn deleted_files(&self, caller: &(impl Caller + ?Sized)) -> Result<Vec<pb::File>, Status> {
+        let what = pb::ListDeletedFilesRequest { page_size: 500, ..Default::default() };
+        Ok(self.files().list_deleted_files(request(caller, what)).await?.into_inner().files)
+    }
+
     /// What the service says of its scanner.
     pub async fn scanner_status(&self) -> Result<pb::GetScannerStatusResponse, Status> {
         let what = request(&Service::all(), pb::GetScannerStatusRequest {});

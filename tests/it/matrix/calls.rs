@@ -106,6 +106,8 @@ pub const BLOCKS: &[Block] = &[
     ),
     block("FileService/UpdateFile", "the file's relation", FILES),
     block("FileService/DeleteFile", "the file's relation", FILES),
+    block("FileService/ListDeletedFiles", "letters of the files shown", &["all", "mine"]),
+    block("FileService/UndeleteFile", "the file's relation; what is there is answered as it is", FILES),
     block("ChatService/PutChat", "which chat; fresh: never told before", &["mine", "other", "gone", "fresh"]),
     block("ChatService/BatchPutChats", "two chats: an answer for each", &["mine, other"]),
     block("ChatService/GetChat", "which chat", CHAT_COLUMNS),
@@ -153,6 +155,7 @@ pub async fn cell(world: &mut World, who: &Who, rpc: &str, column: &'static str)
             | "FileService/DetachFile"
             | "FileService/UpdateFile"
             | "FileService/DeleteFile"
+            | "FileService/UndeleteFile"
     );
     let file_id = match kind {
         Some(kind) => world.file(kind).await,
@@ -218,6 +221,12 @@ async fn read(
             let files = world.files.list_files(who.request(request)).await?.into_inner().files;
             Ok(table::shown(&world.letters(&files)))
         }
+        "ListDeletedFiles" => {
+            let chat_ids = if column == "all" { Vec::new() } else { vec![chat_id] };
+            let request = pb::ListDeletedFilesRequest { chat_ids, page_size: 500, ..Default::default() };
+            let files = world.files.list_deleted_files(who.request(request)).await?.into_inner().files;
+            Ok(table::shown(&world.letters(&files)))
+        }
         "ListChatFiles" => {
             let request = pb::ListChatFilesRequest { chat_id, page_size: 500, ..Default::default() };
             let files = world.files.list_chat_files(who.request(request)).await?.into_inner().files;
@@ -272,6 +281,7 @@ async fn change(
             world.files.update_file(who.request(request)).await.map(ok)
         }
         "DeleteFile" => world.files.delete_file(who.request(pb::DeleteFileRequest { file_id })).await.map(ok),
+        "UndeleteFile" => world.files.undelete_file(who.request(pb::UndeleteFileRequest { file_id })).await.map(ok),
         other => panic!("{other} has a block and no call"),
     }
 }

@@ -11,7 +11,7 @@ use super::super::{
     statement::Statement,
 };
 use crate::domain::{
-    BlobState, CallerKind, ChatId, FileState, Person, Sha256,
+    BlobState, CallerKind, ChatId, FileState, Person, Sha256, Time,
     listing::{FileFilter, FileQuery, Order, Place},
 };
 
@@ -44,6 +44,7 @@ enum Along<'q> {
 pub(in super::super::super) struct Plan<'q> {
     filter: &'q FileFilter,
     scope: Option<&'q [ChatId]>,
+    deleted_after: Option<Time>,
     along: Along<'q>,
     order: Order,
 }
@@ -63,7 +64,11 @@ impl<'q> Plan<'q> {
             (Along::Hash(_), Order::Largest) => Order::Newest,
             (_, order) => order,
         };
-        Self { filter, scope, along, order }
+        Self { filter, scope, deleted_after: query.deleted_after, along, order }
+    }
+
+    fn state(&self) -> &'static str {
+        file_state_name(if self.deleted_after.is_some() { FileState::Deleted } else { FileState::Ready })
     }
 
     fn by_size(&self) -> bool {
@@ -100,7 +105,7 @@ impl<'q> Plan<'q> {
                 s.sql("d.chat_id = ").text(chat.as_str());
             }
             Along::All | Along::Hash(_) | Along::Uploader(_) | Along::Extension(_) => {
-                s.sql("d.state = ").text(file_state_name(FileState::Ready));
+                s.sql("d.state = ").text(self.state());
             }
         }
         match self.along {
@@ -206,7 +211,7 @@ impl<'q> Plan<'q> {
         s.sql(" CROSS JOIN blobs b");
         self.index_conditions(s);
         if along_chat {
-            s.sql(" AND f.number = d.file_number AND f.state = ").text(file_state_name(FileState::Ready));
+            s.sql(" AND f.number = d.file_number AND f.state = ").text(self.state());
         }
         let f = if along_chat { "f" } else { "d" };
         s.sql(" AND b.id = ").sql(f).sql(".blob_id AND b.state = ").text(blob_state_name(BlobState::Active));
@@ -244,6 +249,9 @@ impl<'q> Plan<'q> {
                 s.text(kind_name(person.kind())).sql(" AND ").sql(f).sql(".uploader_id = ").text(person.id()).sql(")");
             }
             s.sql(")");
+        }
+        if let Some(after) = self.deleted_after {
+            s.sql(" AND ").sql(f).sql(".deleted_at > ").int(after.0);
         }
         let column = |s: &mut Statement, name: &str| {
             s.sql(" AND ").sql(f).sql(".").sql(name).sql(" = ");

@@ -28,7 +28,7 @@ fn sorted() -> Vec<&'static str> {
 }
 
 fn query(filter: FileFilter, order: Order) -> FileQuery {
-    FileQuery { filter, scope: None, order, after: None, limit: 50, with_total: false }
+    FileQuery { filter, deleted_after: None, scope: None, order, after: None, limit: 50, with_total: false }
 }
 
 /// Each list with the indexes that it walks.

@@ -71,6 +71,8 @@ pub(super) async fn every_call(w: &World, store: &Explained) {
     let change = FileChange { persistent: Some(true), ..FileChange::default() };
     w.store.update_file(by, change, &own, &settings, w.now()).await.expect("updates");
     w.store.delete_file(by, &own, &settings, w.now()).await.expect("deletes");
+    w.store.restore_file(by, &all, &settings, w.now()).await.expect("restores");
+    w.store.delete_file(by, &own, &settings, w.now()).await.expect("deletes");
     w.upload(&all, &Upload { tag: 2, ..Upload::to(chat("a")) }).await;
     let third = w.started(&own, &Upload::to(Target::Library)).await;
     w.store.renew_leases(&[first, second, third], w.now(), 60).await.expect("renews");
@@ -158,7 +160,8 @@ async fn every_list_walks_its_own_index_in_order() {
             let index = if order == Order::Largest { size_index } else { time_index };
             for after in [None, Some(Place { key: if order == Order::Oldest { 0 } else { i64::MAX }, number: 0 })] {
                 let (filter, scope) = (filter.clone(), scope.clone());
-                let query = FileQuery { filter, scope, order, after, limit: 50, with_total: false };
+                let query =
+                    FileQuery { filter, deleted_after: None, scope, order, after, limit: 50, with_total: false };
                 let counted = query.clone();
                 let page = body(&store, |c| async { listing::list(c, query, &service(&["*"])).await }.boxed()).await;
                 assert_eq!(page.rows.len(), 1);
@@ -176,8 +179,15 @@ async fn every_list_walks_its_own_index_in_order() {
             }
         }
     }
-    let query =
-        FileQuery { filter: all(), scope: None, order: Order::Newest, after: None, limit: 1, with_total: false };
+    let query = FileQuery {
+        filter: all(),
+        deleted_after: None,
+        scope: None,
+        order: Order::Newest,
+        after: None,
+        limit: 1,
+        with_total: false,
+    };
     let caller = acting(operator("17", &["a"], &[]), &["a"]);
     body(&store, |c| async move { listing::list(c, query, &caller).await }.boxed()).await;
     judge(&plans(&store).await, &[], &[]);

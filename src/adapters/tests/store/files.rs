@@ -4,7 +4,12 @@
 
 use super::*;
 use crate::{
-    domain::{FileState, Reason, access::Deletion, name::DisplayName},
+    domain::{
+        Caller, FileState, Reason,
+        access::Deletion,
+        listing::{FileFilter, FileQuery},
+        name::DisplayName,
+    },
     ports::{AttachTo, FileChange},
 };
 
@@ -177,4 +182,73 @@ pub async fn an_owner_does_not_delete_what_is_attached_to_a_chat_of_another(w: W
     assert_eq!(reason(w.store.delete_file(by, &owner, &settings, w.now()).await), Reason::MissingPermission);
     w.store.detach(by, "c".parse().expect("valid"), &all, &settings, w.now()).await.expect("detaches");
     assert_eq!(w.store.delete_file(by, &owner, &settings, w.now()).await.expect("deletes"), Deletion::Delete);
+}
+
+/// Whoever may restore any file.
+fn restorer() -> Caller {
+    operator("20", &["*"], &[Permission::FileRestore])
+}
+
+pub async fn a_deleted_file_comes_back_with_its_attachments_to_living_chats_within_the_grace(w: World) {
+    for id in ["a", "b", "c"] {
+        w.put(id, ChatStatus::Active, None).await;
+    }
+    let (all, settings) = (service(&["*"]), Settings::default());
+    let view = w.upload(&visitor("v", &["a"]), &Upload::to(chat("a"))).await;
+    let by = FileRef::Id(view.file.id);
+    w.store.attach(by, to(&["b", "c"]), &all, &settings, w.now()).await.expect("attaches");
+    let there = w.store.restore_file(by, &restorer(), &settings, w.now()).await.expect("it is there");
+    assert_eq!(there.file.revision, 1, "nothing changes");
+    assert_eq!(shown(Some(&there)), ["a", "b", "c"]);
+
+    w.store.delete_file(by, &all, &settings, w.now()).await.expect("deletes");
+    w.store.delete_chat(&"b".parse().expect("valid"), 0, Actor::SYSTEM, w.now()).await.expect("deletes");
+    for stranger in [operator("17", &["*"], &[Permission::FileDelete]), visitor("v", &["a"]), service(&["x"])] {
+        assert_eq!(reason(w.store.restore_file(by, &stranger, &settings, w.now()).await), Reason::NotFound);
+    }
+    let when = w.now();
+    let back = w.store.restore_file(by, &restorer(), &settings, when).await.expect("comes back");
+    assert_eq!((back.file.state, back.file.deleted_at, back.file.restored_at), (FileState::Ready, None, Some(when)));
+    assert_eq!(back.file.created_at, view.file.created_at);
+    assert_eq!(shown(Some(&back)), ["a", "c"]);
+    assert_ne!(back.file.etag(), there.file.etag());
+    w.put("b", ChatStatus::Active, None).await;
+    assert_eq!(shown(w.find(&view, &all).await.as_ref()), ["a", "c"]);
+    let again = w.store.restore_file(by, &restorer(), &settings, w.now()).await.expect("again");
+    assert_eq!((again.file.restored_at, again.file.revision), (Some(when), back.file.revision));
+
+    let deleted = w.now();
+    w.store.delete_file(by, &all, &settings, deleted).await.expect("deletes");
+    let end = deleted.plus_secs(7 * 86_400);
+    assert_eq!(reason(w.store.restore_file(by, &restorer(), &settings, end).await), Reason::NotFound);
+    w.store.restore_file(by, &restorer(), &settings, Time(end.0 - 1)).await.expect("a microsecond before");
+    let events = w.events();
+    assert_eq!(events.iter().filter(|kind| *kind == "FILE_RESTORED").count(), 2, "{events:?}");
+}
+
+pub async fn deleted_files_are_listed_to_the_end_of_their_grace_and_no_others(w: World) {
+    w.put("a", ChatStatus::Active, None).await;
+    let (all, settings) = (service(&["*"]), Settings::default());
+    let mut deleted = Vec::new();
+    for n in 0..4 {
+        let target = if n % 2 == 0 { chat("a") } else { Target::Library };
+        let upload = Upload { name: format!("n{n}.txt"), tag: n, ..Upload::to(target) };
+        let view = w.upload(&all, &upload).await;
+        if n < 3 {
+            let now = w.now();
+            w.store.delete_file(FileRef::Id(view.file.id), &all, &settings, now).await.expect("deletes");
+            deleted.push((now, view.file.display_name.to_string()));
+        }
+    }
+    let list = async |after: Time, filter: FileFilter| -> Vec<String> {
+        let query = FileQuery { filter, deleted_after: Some(after), ..lists::query(10) };
+        let page = w.store.list_files(query, &all).await.expect("lists");
+        page.rows.iter().map(|view| view.file.display_name.to_string()).collect()
+    };
+    assert_eq!(list(Time(0), FileFilter::default()).await, ["n2.txt", "n1.txt", "n0.txt"]);
+    assert_eq!(list(deleted[0].0, FileFilter::default()).await, ["n2.txt", "n1.txt"], "strictly after");
+    let in_a = FileFilter { chats: vec!["a".parse().expect("valid")], ..FileFilter::default() };
+    assert_eq!(list(Time(0), in_a).await, ["n2.txt", "n0.txt"]);
+    let there = w.store.list_files(lists::query(10), &all).await.expect("lists");
+    assert_eq!(there.rows.len(), 1, "what is there");
 }

@@ -10,6 +10,7 @@ use crate::domain::listing::{FileFilter, FileQuery, Order, Total};
 pub fn query(limit: u32) -> FileQuery {
     FileQuery {
         filter: FileFilter::default(),
+        deleted_after: None,
         scope: None,
         order: Order::Newest,
         after: None,

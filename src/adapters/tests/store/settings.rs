@@ -45,6 +45,8 @@ pub async fn nothing_is_changed_after_read_only_was_set_whatever_a_node_believes
     let (all, settings) = (service(&["*"]), Settings::default());
     let view = w.upload(&all, &Upload::to(chat("a"))).await;
     let by = FileRef::Id(view.file.id);
+    let gone = FileRef::Id(w.upload(&all, &Upload { tag: 5, ..Upload::to(Target::Library) }).await.file.id);
+    w.store.delete_file(gone, &all, &settings, w.now()).await.expect("deletes");
     let key = key_of(&all, w.now());
     w.store.create_key(key.clone(), sha(1)).await.expect("creates");
     let intent = w.started(&all, &Upload::to(Target::Library)).await;
@@ -61,6 +63,7 @@ pub async fn nothing_is_changed_after_read_only_was_set_whatever_a_node_believes
     let rename = FileChange { display_name: Some(DisplayName::new("b.txt", "").expect("valid")), ..Default::default() };
     read_only(w.store.update_file(by, rename, &all, &settings, w.now()).await);
     read_only(w.store.delete_file(by, &all, &settings, w.now()).await);
+    read_only(w.store.restore_file(gone, &all, &settings, w.now()).await);
     read_only(w.store.put_chats(vec![told("a", ChatStatus::Closed, None, 0)], Actor::SYSTEM, w.now()).await);
     read_only(w.store.delete_chat(&"a".parse().expect("valid"), 0, Actor::SYSTEM, w.now()).await);
     read_only(w.store.create_key(key_of(&all, w.now()), sha(2)).await);

@@ -36,6 +36,7 @@ fn view(home: Option<&str>, chats: &[&str]) -> FileView {
             revision: 1,
             created_at: Time(1_500_000),
             deleted_at: None,
+            restored_at: None,
         },
         blob: Blob {
             id: 1,

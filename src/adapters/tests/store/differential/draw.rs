@@ -69,7 +69,7 @@ impl Draw {
             &[],
             &[Permission::UseOperator, Permission::UploadNewFile],
             &[Permission::UseOperator, Permission::UploadNewFile, Permission::FileDeleteChat],
-            &[Permission::UseOperator, Permission::FileList, Permission::FileDelete],
+            &[Permission::UseOperator, Permission::FileList, Permission::FileDelete, Permission::FileRestore],
         ];
         let caller = match self.below(5) {
             0 => visitor(self.of(&["v", "w"]), chats),
@@ -131,6 +131,7 @@ impl Draw {
         FileQuery {
             filter,
             scope: if self.once_in(4) { Some(self.chats(2)) } else { None },
+            deleted_after: if self.once_in(4) { Some(time(self)) } else { None },
             order: self.of(&[Order::Newest, Order::Oldest, Order::Largest]),
             after: None,
             limit: self.of(&[0, 1, 3, 10, 1_000]),

@@ -71,6 +71,12 @@ impl Side {
         (call, plain(updated.map(plain_view)))
     }
 
+    pub async fn restore(&mut self, draw: &mut Draw, now: Time) -> (String, String) {
+        let ((file, by, _), caller, settings) = (self.file(draw), draw.caller(), draw.settings());
+        let restored = self.world.store.restore_file(by, &caller, &settings, now).await;
+        (format!("restore {file} as {caller:?}"), plain(restored.map(plain_view)))
+    }
+
     pub async fn delete(&mut self, draw: &mut Draw, now: Time) -> (String, String) {
         let ((file, by, _), caller, settings) = (self.file(draw), draw.caller(), draw.settings());
         let call = format!("delete {file} as {caller:?}");

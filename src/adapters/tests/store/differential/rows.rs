@@ -40,6 +40,7 @@ const TABLES: &[(&str, &str, &[&str])] = &[
             "f.revision",
             "f.created_at",
             "f.deleted_at",
+            "f.restored_at",
         ],
     ),
     (
