@@ -1,4 +1,4 @@
-//! Files that are there: read, listed, attached, detached, changed, deleted.
+//! Files: read, listed, attached, detached, changed, deleted, brought back.
 //!
 //! Not here: who may (`domain/access.rs`, asked here for reads and inside the store's transactions for changes) and
 //! the bytes (`download.rs`).
@@ -127,7 +127,7 @@ impl App {
             with_total: request.with_total,
         };
         let mut page = self.store.list_files(query, caller).await?;
-        // Whatever the query let through: a list never shows what `get_file` would not.
+        // Whatever the query let through: no list shows what `get_file`, or for deleted ones a restore, would not.
         let settings = self.settings();
         page.rows.retain(|view| match deleted_after {
             None => access::see(caller, Some(view), &settings).is_ok(),
@@ -174,7 +174,7 @@ impl App {
         Ok(self.store.update_file(file, change, caller, &self.settings(), self.clock.now()).await?)
     }
 
-    /// Deletes a file: from the answer on nobody sees it.
+    /// Deletes a file: from the answer on nobody sees it who may not restore it.
     pub async fn delete_file(&self, caller: &Caller, file: FileRef) -> Result<Deletion, Error> {
         self.need_writable()?;
         Ok(self.store.delete_file(file, caller, &self.settings(), self.clock.now()).await?)

@@ -157,7 +157,7 @@ fn may_restore(caller: &Caller, view: &FileView) -> bool {
 pub enum Restoration {
     /// Bring it back.
     Restore,
-    /// It is there, and this caller could have brought it back: OK again.
+    /// It is there, and this caller sees it, or could have brought it back: OK again.
     AlreadyDone,
 }
 
@@ -169,7 +169,9 @@ pub fn restore(
     now: Time,
 ) -> Result<Restoration, Refusal> {
     let there = view.filter(|v| v.file.state == FileState::Ready && v.blob.state == BlobState::Active);
-    if there.is_some_and(|v| may_restore(caller, v)) {
+    // A right over deleted files opens none that never was deleted.
+    let was_deleted = |v: &FileView| v.file.restored_at.is_some();
+    if there.is_some_and(|v| may_restore(caller, v) && (reaches(caller, v, settings) || was_deleted(v))) {
         return Ok(Restoration::AlreadyDone);
     }
     see_deleted(caller, view, settings, now).map(|_| Restoration::Restore)

@@ -31,6 +31,7 @@ impl Tables {
         let Some(version) = next_version(before.map(|chat| chat.version), version) else {
             return ChatDeleted::default();
         };
+        let was_deleted = before.is_some_and(|chat| chat.deleted);
         let tombstone = Chat {
             id: id.clone(),
             status: ChatStatus::Closed,
@@ -41,6 +42,12 @@ impl Tables {
             deleted: true,
         };
         self.chats.insert(id.clone(), tombstone);
+        let ended = Event::new(EventKind::ChatDeleted, actor.clone()).chat(Some(id.clone()));
+        let ended = ended.detail(version.to_string());
+        if was_deleted {
+            self.record(ended, now);
+            return ChatDeleted::default();
+        }
         let elsewhere = |number: i64| {
             let attached = self.attachments.keys().filter(|(n, chat)| *n == number && chat != id);
             attached.filter_map(|(_, chat)| self.chats.get(chat)).any(|chat| !chat.deleted)
@@ -65,8 +72,7 @@ impl Tables {
             self.attachments.remove(&(*number, id.clone()));
             self.record(told(EventKind::FileDetached, *file), now);
         }
-        let event = Event::new(EventKind::ChatDeleted, actor.clone());
-        self.record(event.chat(Some(id.clone())).detail(version.to_string()), now);
+        self.record(ended, now);
         ChatDeleted { files_deleted: only_here.len() as u64, files_detached: here.len() as u64 }
     }
 }

@@ -203,8 +203,14 @@ impl FileStore for MemoryStore {
             let view = t.find(file, caller);
             if access::restore(caller, view.as_ref(), settings, now)? == Restoration::Restore {
                 let number = view.as_ref().map_or(-1, |view| view.file.number);
-                let dead: Vec<ChatId> = t.chats.values().filter(|c| c.deleted).map(|c| c.id.clone()).collect();
-                t.attachments.retain(|(of, chat), _| *of != number || !dead.contains(chat));
+                let dead = t.attachments.keys().filter(|(of, chat)| *of == number && t.chats[chat].deleted);
+                let dead: Vec<ChatId> = dead.map(|(_, chat)| chat.clone()).collect();
+                for chat in dead {
+                    t.attachments.remove(&(number, chat.clone()));
+                    let event = Event::new(EventKind::FileDetached, Actor::from(caller));
+                    let file = view.as_ref().map(|view| view.file.id);
+                    t.record(Event { file, ..event.chat(Some(chat)) }, now);
+                }
                 t.revise(number, |file| {
                     (file.state, file.deleted_at, file.restored_at) = (FileState::Ready, None, Some(now));
                 });

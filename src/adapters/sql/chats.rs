@@ -163,13 +163,12 @@ fn where_only_here(statement: &mut Statement, id: &ChatId) {
     statement.text(id.as_str()).sql(")");
 }
 
-/// The READY files at home or attached here, with all that is attached: whoever attaches, detaches or deletes one of them
-/// locks it first, so that what the statements below find is still so when the transaction ends.
+/// The files at home or attached here, deleted ones too: whoever attaches, detaches, deletes or restores one of them locks
+/// it first, so that what the statements below find is still so when the transaction ends.
 async fn lock_files(conn: &mut Conn, id: &ChatId) -> Result<(), StoreError> {
     let mut found = Statement::new("SELECT number FROM files WHERE number IN (SELECT f.number FROM files f ");
     found.sql("WHERE f.home_chat_id = ").text(id.as_str()).sql(" UNION SELECT file_number FROM attachments ");
-    found.sql("WHERE chat_id = ").text(id.as_str()).sql(") AND state = ").text(rows::file_state_name(FileState::Ready));
-    found.sql(" ORDER BY number");
+    found.sql("WHERE chat_id = ").text(id.as_str()).sql(") ORDER BY number");
     lock(conn, "files", found).await
 }
 
@@ -206,6 +205,7 @@ pub(super) async fn delete(
         return Ok(ChatDeleted::default());
     };
     let is_new = before.is_none();
+    let was_deleted = before.as_ref().is_some_and(|chat| chat.deleted);
     let mut chat = before.unwrap_or(Chat {
         id: id.clone(),
         status: ChatStatus::Closed,
@@ -219,6 +219,12 @@ pub(super) async fn delete(
     chat.closed_at = chat.closed_at.or(Some(now));
     if !store(conn, &chat, is_new, now).await? {
         return Err(StoreError::Conflict("a telling of a new chat was faster".to_owned()));
+    }
+    let ended = Event::new(EventKind::ChatDeleted, actor.clone()).chat(Some(id.clone())).detail(version.to_string());
+    if was_deleted {
+        // Its files have ended with it; what was restored since stays.
+        events::write(conn, &ended, now).await?;
+        return Ok(ChatDeleted::default());
     }
     lock_files(conn, &id).await?;
 
@@ -234,7 +240,7 @@ pub(super) async fn delete(
     }
 
     // A tombstoned file keeps its attachments, here too: an undelete needs them.
-    let event = Event::new(EventKind::FileDetached, actor.clone()).chat(Some(id.clone()));
+    let event = Event::new(EventKind::FileDetached, actor).chat(Some(id.clone()));
     let mut attached = Statement::new("SELECT files.id, files.number FROM attachments ");
     attached.sql("JOIN files ON files.number = attachments.file_number WHERE attachments.chat_id = ").text(id.as_str());
     attached.sql(" AND files.state = ").text(rows::file_state_name(FileState::Ready));
@@ -247,8 +253,7 @@ pub(super) async fn delete(
     }
 
     let counts = ChatDeleted { files_deleted: deleted.len() as u64, files_detached: detached.len() as u64 };
-    let event = Event::new(EventKind::ChatDeleted, actor).chat(Some(id)).detail(version.to_string());
-    let all: Vec<Event> = deleted.into_iter().chain(detached).chain([event]).collect();
+    let all: Vec<Event> = deleted.into_iter().chain(detached).chain([ended]).collect();
     events::write_all(conn, &all, now).await?;
     Ok(counts)
 }

@@ -6,9 +6,9 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::{
-    Conn, events, files as rows_of_files,
-    rows::{self, ChatRow},
+    Conn, events, files as rows_of_files, rows,
     schema::{attachments, chats, files},
+    statement::Statement,
 };
 use crate::{
     domain::{
@@ -19,8 +19,8 @@ use crate::{
     ports::Stop,
 };
 
-/// The chats that it is attached to are held, by id and before the file, as in the order of all locks: none is deleted
-/// meanwhile, which would leave the file attached to it.
+/// The file is locked, also by the end of a chat that it is attached to: that one is over, and its chat seen as dead here,
+/// or finds this file READY again.
 pub(super) async fn restore(
     conn: &mut Conn,
     file: FileRef,
@@ -28,17 +28,12 @@ pub(super) async fn restore(
     settings: &Settings,
     now: Time,
 ) -> Result<FileView, Stop> {
-    let number = rows_of_files::find(conn, file, caller).await?.map_or(-1, |view| view.file.number);
-    let attached = attachments::table.filter(attachments::file_number.eq(number)).select(attachments::chat_id);
-    let named = chats::table.filter(chats::id.eq_any(attached)).select(ChatRow::as_select()).order(chats::id);
-    let held: Vec<ChatRow> = holding!(named).load(conn).await?;
     let found = rows_of_files::find_to_change(conn, file, caller).await?;
     if access::restore(caller, found.as_ref(), settings, now)? == Restoration::Restore
         && let Some(view) = found
     {
-        let dead: Vec<&str> = held.iter().filter(|chat| chat.deleted).map(|chat| chat.id.as_str()).collect();
-        let gone = attachments::table.filter(attachments::file_number.eq(number));
-        diesel::delete(gone.filter(attachments::chat_id.eq_any(dead))).execute(conn).await?;
+        let number = view.file.number;
+        let mut told = detach_from_the_dead(conn, &view, caller).await?;
         diesel::update(files::table.find(number))
             .set((
                 files::state.eq(rows::file_state_name(FileState::Ready)),
@@ -48,10 +43,32 @@ pub(super) async fn restore(
             ))
             .execute(conn)
             .await?;
-        let event =
-            Event::new(EventKind::FileRestored, Actor::from(caller)).file(view.file.id).chat(view.file.home_chat);
-        events::write(conn, &event, now).await?;
+        let event = Event::new(EventKind::FileRestored, Actor::from(caller));
+        told.push(event.file(view.file.id).chat(view.file.home_chat));
+        events::write_all(conn, &told, now).await?;
     }
     let there = rows_of_files::find(conn, file, caller).await?;
     Ok(there.ok_or_else(Refusal::not_found)?)
+}
+
+/// Chats that ended while the file was deleted left it attached to them; an event for each.
+async fn detach_from_the_dead(conn: &mut Conn, view: &FileView, caller: &Caller) -> Result<Vec<Event>, Stop> {
+    let number = view.file.number;
+    let dead = attachments::table.inner_join(chats::table).filter(attachments::file_number.eq(number));
+    let mut dead: Vec<String> = dead.filter(chats::deleted.eq(true)).select(attachments::chat_id).load(conn).await?;
+    if dead.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut gone = Statement::new("DELETE FROM attachments WHERE file_number = ");
+    gone.int(number);
+    gone.sql(" AND EXISTS (SELECT 1 FROM chats WHERE chats.id = attachments.chat_id AND chats.deleted)");
+    gone.query().execute(conn).await?;
+    dead.sort_unstable();
+    let event = Event::new(EventKind::FileDetached, Actor::from(caller)).file(view.file.id);
+    dead.into_iter()
+        .map(|id| {
+            let chat = id.parse().map_err(|_| rows::corrupt("attachments", "chat_id", number))?;
+            Ok(event.clone().chat(Some(chat)))
+        })
+        .collect()
 }

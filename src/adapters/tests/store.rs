@@ -65,6 +65,7 @@ contract! {
         deleting_is_a_tombstone_that_keeps_its_attachments_and_twice_is_fine;
         an_owner_does_not_delete_what_is_attached_to_a_chat_of_another;
         a_deleted_file_comes_back_with_its_attachments_to_living_chats_within_the_grace;
+        a_chat_that_is_deleted_again_takes_nothing_that_was_restored_since;
         deleted_files_are_listed_to_the_end_of_their_grace_and_no_others;
     }
     keys {

@@ -334,3 +334,43 @@ fn a_quarantined_or_absent_file_cannot_be_deleted_by_anybody() {
         assert_eq!(delete(&caller, view, facts, &chat_access()), Err(Refusal::not_found()));
     }
 }
+
+#[test]
+fn restoring_is_for_who_has_the_right_within_reach_and_grace_and_opens_no_file_that_never_was_deleted() {
+    use Permission::FileRestore;
+    use Relation::*;
+    let all_chats = Caller { chats: ChatSet::All, ..caller("service:backend", &[FileRestore]) };
+    let below_some = acted_for(caller("operator:17", &[FileRestore]), ChatSet::from_ids(["42"]).expect("valid"));
+    let below_all = acted_for(caller("operator:17", &[FileRestore]), ChatSet::All);
+    let table = [
+        // Which of the relations it may restore; of those that never were deleted, which it sees.
+        (caller("operator:17", &[FileRestore]), vec![Own, Attached, Library, Foreign], vec![Own, Attached]),
+        (below_all, vec![Own, Attached, Library, Foreign], vec![Own, Attached]),
+        (below_some, vec![Attached], vec![Attached]),
+        (all_chats, vec![Own, Attached, Library, Foreign], vec![Own, Attached, Library, Foreign]),
+        (caller("service:backend", &[FileRestore]), vec![Attached], vec![Attached]),
+        (caller("operator:17", &[Permission::FileDelete, Permission::FileList]), vec![], vec![]),
+        (caller("visitor:9f", &[FileRestore]), vec![], vec![]),
+        (entitled_service(), vec![], vec![]),
+    ];
+    let settings = chat_access();
+    let grace = settings.deleted_grace_days * 86_400;
+    for (caller, restores, sees) in table {
+        for relation in ALL {
+            let mut file = view(&caller, relation);
+            let ask = |file: &FileView, now: Time| restore(&caller, Some(file), &settings, now).ok();
+            let there = sees.contains(&relation).then_some(Restoration::AlreadyDone);
+            assert_eq!(ask(&file, NOW), there, "{caller:?} {relation:?}: it is there");
+            let may = restores.contains(&relation);
+            file.file.restored_at = Some(NOW);
+            assert_eq!(ask(&file, NOW), may.then_some(Restoration::AlreadyDone), "{caller:?} {relation:?}: restored");
+            (file.file.state, file.file.deleted_at) = (FileState::Deleted, Some(NOW));
+            let end = NOW.plus_secs(grace);
+            assert_eq!(ask(&file, Time(end.0 - 1)), may.then_some(Restoration::Restore), "{caller:?} {relation:?}");
+            assert_eq!(ask(&file, end), None, "{caller:?} {relation:?}: the grace is over");
+            file.blob.state = BlobState::Quarantined;
+            assert_eq!(ask(&file, NOW), None, "{caller:?} {relation:?}: in quarantine");
+        }
+        assert_eq!(restore(&caller, None, &settings, NOW), Err(Refusal::not_found()));
+    }
+}

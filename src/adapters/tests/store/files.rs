@@ -197,7 +197,10 @@ pub async fn a_deleted_file_comes_back_with_its_attachments_to_living_chats_with
     let view = w.upload(&visitor("v", &["a"]), &Upload::to(chat("a"))).await;
     let by = FileRef::Id(view.file.id);
     w.store.attach(by, to(&["b", "c"]), &all, &settings, w.now()).await.expect("attaches");
-    let there = w.store.restore_file(by, &restorer(), &settings, w.now()).await.expect("it is there");
+    let blind = operator("20", &[], &[Permission::FileRestore]);
+    let unseen = w.store.restore_file(by, &blind, &settings, w.now()).await;
+    assert_eq!(reason(unseen), Reason::NotFound, "the right over deleted files opens none that never was deleted");
+    let there = w.store.restore_file(by, &all, &settings, w.now()).await.expect("it is there");
     assert_eq!(there.file.revision, 1, "nothing changes");
     assert_eq!(shown(Some(&there)), ["a", "b", "c"]);
 
@@ -223,7 +226,20 @@ pub async fn a_deleted_file_comes_back_with_its_attachments_to_living_chats_with
     assert_eq!(reason(w.store.restore_file(by, &restorer(), &settings, end).await), Reason::NotFound);
     w.store.restore_file(by, &restorer(), &settings, Time(end.0 - 1)).await.expect("a microsecond before");
     let events = w.events();
-    assert_eq!(events.iter().filter(|kind| *kind == "FILE_RESTORED").count(), 2, "{events:?}");
+    let count = |what: &str| events.iter().filter(|kind| *kind == what).count();
+    assert_eq!((count("FILE_RESTORED"), count("FILE_DETACHED")), (2, 1), "{events:?}");
+}
+
+pub async fn a_chat_that_is_deleted_again_takes_nothing_that_was_restored_since(w: World) {
+    w.put("a", ChatStatus::Active, None).await;
+    let (all, settings, a) = (service(&["*"]), Settings::default(), "a".parse().expect("valid"));
+    let view = w.upload(&all, &Upload::to(chat("a"))).await;
+    let counts = w.store.delete_chat(&a, 0, Actor::SYSTEM, w.now()).await.expect("deletes");
+    assert_eq!(counts.files_deleted, 1);
+    w.store.restore_file(FileRef::Id(view.file.id), &all, &settings, w.now()).await.expect("comes back");
+    let again = w.store.delete_chat(&a, 0, Actor::SYSTEM, w.now()).await.expect("deletes");
+    assert_eq!((again.files_deleted, again.files_detached), (0, 0));
+    assert_eq!(w.find(&view, &all).await.expect("there").file.state, FileState::Ready);
 }
 
 pub async fn deleted_files_are_listed_to_the_end_of_their_grace_and_no_others(w: World) {
