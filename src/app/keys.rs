@@ -5,14 +5,10 @@
 
 use std::time::Duration;
 
-use super::{
-    App, Error,
-    library::digest,
-    seal::{Fields, Purpose, Reader},
-};
+use super::{App, Error};
 use crate::{
     domain::{
-        Caller, KeyId, Reason, Refusal,
+        Caller, KeyId,
         key::{self, Key, Reach},
         lending::{self, Asked},
     },
@@ -76,28 +72,12 @@ impl App {
         token: &str,
     ) -> Result<KeyPage, Error> {
         let reach = Reach::of(caller);
-        let bound = digest(&format!("keys\0{}\0{show_ended}\0{reach:?}", caller.person));
-        let before = match token {
-            "" => None,
-            token => Some(self.open_key_token(token, &bound).ok_or(Refusal::new(Reason::BadPageToken))?),
-        };
+        let bound = format!("keys\0{}\0{show_ended}\0{reach:?}", caller.person);
+        let before = self.page_before(token, &bound)?;
         let counting_at = (!show_ended).then(|| self.clock.now());
         let found = self.store.list_keys(KeyQuery { reach, counting_at, before, limit }).await?;
-        let next_token = match found.last() {
-            Some((number, _)) if found.len() == limit as usize => {
-                let fields = Fields::default().field(&bound).number(*number);
-                self.secrets.seal(Purpose::Page, &fields.done(), self.ids.random())
-            }
-            Some(_) | None => String::new(),
-        };
+        let next_token = self.next_page(&found, limit, &bound);
         Ok(KeyPage { keys: found.into_iter().map(|(_, key)| key).collect(), next_token })
-    }
-
-    fn open_key_token(&self, token: &str, bound: &[u8]) -> Option<i64> {
-        let payload = self.secrets.open(Purpose::Page, token)?;
-        let mut fields = Reader(&payload);
-        (fields.field()? == bound).then_some(())?;
-        fields.number()
     }
 
     /// Ends a key that this caller may see.

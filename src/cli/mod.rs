@@ -19,6 +19,7 @@ mod completions;
 mod detach;
 mod doctor;
 mod download;
+mod hold;
 mod key;
 mod link;
 mod ls;
@@ -93,6 +94,9 @@ enum Command {
     Rm(rm::Rm),
     /// Bring deleted files back
     Restore(restore::Restore),
+    /// Keep files from being deleted, as long as a matter needs them
+    #[command(subcommand)]
+    Hold(hold::Hold),
     /// Read and change what may be uploaded by whom
     #[command(subcommand)]
     Settings(settings::Settings),
@@ -171,6 +175,7 @@ async fn call(context: &Context, command: Command) -> Result<ExitCode, Failure> 
         Command::Detach(detach) => detach.run(context).await.map(done),
         Command::Rm(rm) => rm.run(context).await.map(done),
         Command::Restore(restore) => restore.run(context).await.map(done),
+        Command::Hold(hold) => hold.run(context).await.map(done),
         Command::Settings(settings) => settings.run(context).await.map(done),
         Command::Scanner(scanner) => scanner.run(context).await.map(done),
         Command::TestAntivirus(test) => test.run(context).await,

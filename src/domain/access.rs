@@ -4,8 +4,9 @@
 //! not within reach is the one `NOT_FOUND`, whether it is foreign, deleted, quarantined or absent.
 
 use super::{
-    Caller, CallerKind, Chat, FileView, Permission, Reason, Refusal, Time,
+    Caller, CallerKind, Chat, ChatId, FileView, Permission, Reason, Refusal, Time,
     file::{BlobState, FileState},
+    hold::is_unbounded,
     settings::{OperatorDownload, Settings, VisitorDownload},
 };
 
@@ -72,17 +73,17 @@ pub fn read(caller: &Caller, view: &FileView, settings: &Settings, now: Time, wa
     if allowed { Ok(()) } else { Err(Reason::DownloadNotAllowed.into()) }
 }
 
-/// May a file within reach be detached from this chat? By its uploader or the chat's owner (or the chat's service).
-pub fn detach(caller: &Caller, view: &FileView, chat: &Chat) -> Result<(), Refusal> {
+/// May a file within reach be detached from this chat? By its uploader or the chat's owner (or the chat's service), unless
+/// a hold keeps the file there.
+pub fn detach(caller: &Caller, view: &FileView, chat: &Chat, held: bool) -> Result<(), Refusal> {
     caller.need(&[Permission::UseOperator])?;
     let owner = chat.owner.is_some() && caller.operator() == chat.owner.as_ref();
     let service = caller.kind() == CallerKind::Service && caller.chats.contains(&chat.id);
-    if owner || service || view.file.uploader == caller.person {
-        Ok(())
-    } else {
-        Err(Refusal::new(Reason::MissingPermission)
-            .because("only the file's uploader or the chat's owner operator may detach it"))
+    if !(owner || service || view.file.uploader == caller.person) {
+        return Err(Refusal::new(Reason::MissingPermission)
+            .because("only the file's uploader or the chat's owner operator may detach it"));
     }
+    if held { Err(Reason::OnHold.into()) } else { Ok(()) }
 }
 
 /// What deciding a delete needs beyond the view.
@@ -92,6 +93,8 @@ pub struct DeleteFacts {
     pub owns_home_chat: bool,
     /// The file is attached to a chat whose owner is somebody else, or nobody.
     pub attached_elsewhere: bool,
+    /// A hold keeps it.
+    pub held: bool,
 }
 
 /// How a delete by this caller goes.
@@ -118,6 +121,7 @@ pub fn delete(
         && (view.file.uploader == caller.person || (facts.owns_home_chat && !facts.attached_elsewhere));
     let may = caller.has(Permission::FileDelete) || by_chat;
     match (view.file.state, may) {
+        (FileState::Ready, true) if facts.held => Err(Reason::OnHold.into()),
         (FileState::Ready, true) => Ok(Deletion::Delete),
         (FileState::Deleted, true) => Ok(Deletion::AlreadyDone),
         (FileState::Deleted, false) => Err(Refusal::not_found()),
@@ -142,14 +146,37 @@ pub fn see_deleted<'f>(
 
 /// What a caller with `file_restore` reaches, whatever its state.
 fn may_restore(caller: &Caller, view: &FileView) -> bool {
-    let through_a_chat = !view.chats.is_empty();
-    let all = caller.ceiling.as_ref().is_none_or(|c| c.chats == super::ChatSet::All);
-    caller.has(Permission::FileRestore)
-        && match caller.kind() {
-            CallerKind::Visitor => false,
-            CallerKind::Operator => all || through_a_chat,
-            CallerKind::Service => caller.is_entitled_to_all() || through_a_chat,
-        }
+    caller.has(Permission::FileRestore) && reaches_in_any_state(caller, view)
+}
+
+/// What somebody with a right over the end of files reaches, whatever its state and whatever the settings.
+fn reaches_in_any_state(caller: &Caller, view: &FileView) -> bool {
+    caller.kind() != CallerKind::Visitor && (is_unbounded(caller) || !view.chats.is_empty())
+}
+
+/// The file, if this caller may put a hold on it or lift one: also a deleted one, and bytes in quarantine.
+pub fn see_to_hold<'f>(caller: &Caller, view: Option<&'f FileView>) -> Result<&'f FileView, Refusal> {
+    caller.need(&[Permission::LegalHold])?;
+    view.filter(|view| reaches_in_any_state(caller, view)).ok_or_else(Refusal::not_found)
+}
+
+/// May this caller put holds on persons, or lift them? They reach beyond any chat.
+pub fn see_persons_to_hold(caller: &Caller) -> Result<(), Refusal> {
+    caller.need(&[Permission::LegalHold])?;
+    if is_unbounded(caller) { Ok(()) } else { Err(Refusal::not_found()) }
+}
+
+/// What somebody is told who asks for all holds and may not see them.
+pub fn names_what_it_reaches() -> Refusal {
+    Refusal::argument("target", "target must name a file or a chat: this caller's service may access some chats only")
+}
+
+/// The chat, if this caller may put a hold on it or lift one: also a deleted one, whose files can be restored.
+pub fn see_chat_to_hold<'c>(caller: &Caller, id: &ChatId, chat: Option<&'c Chat>) -> Result<&'c Chat, Refusal> {
+    caller.need(&[Permission::LegalHold])?;
+    let accessed = |chat: &&Chat| !chat.deleted && caller.may_access(id, chat.owner.as_ref());
+    chat.filter(|chat| caller.kind() != CallerKind::Visitor && (is_unbounded(caller) || accessed(chat)))
+        .ok_or_else(|| caller.chat_refusal())
 }
 
 /// How a restore by this caller goes.

@@ -34,6 +34,10 @@ event_kinds! {
     FileDeleted = "FILE_DELETED",
     /// A deleted file was brought back.
     FileRestored = "FILE_RESTORED",
+    /// A hold was put.
+    HoldPut = "HOLD_PUT",
+    /// A hold was lifted.
+    HoldLifted = "HOLD_LIFTED",
     /// Stored bytes were found infected.
     BlobQuarantined = "BLOB_QUARANTINED",
     /// Stored bytes do not have their hash.
@@ -60,6 +64,8 @@ impl EventKind {
             | Self::FileUpdated
             | Self::FileDeleted
             | Self::FileRestored
+            | Self::HoldPut
+            | Self::HoldLifted
             | Self::ChatPut
             | Self::ChatDeleted
             | Self::KeyCreated
@@ -106,7 +112,7 @@ pub struct Event {
     pub chat: Option<ChatId>,
     /// Why, of a refusal.
     pub reason: Option<Reason>,
-    /// A signature's name, a setting's key, a version, a key's id: never anything a client chose freely.
+    /// A signature's name, a setting's key, a version, a key's id, what is held: never anything a client chose freely.
     pub detail: Option<String>,
 }
 

@@ -71,6 +71,8 @@ reasons! {
     ChatClosed, "CHAT_CLOSED", FailedPrecondition, "the chat does not take uploads any more";
     /// Uploads are off for this kind of caller or for this chat.
     UploadsDisabled, "UPLOADS_DISABLED", FailedPrecondition, "uploads are switched off for this caller";
+    /// A hold forbids what would end it; a caller with `legal_hold` finds it by ListHolds.
+    OnHold, "ON_HOLD", FailedPrecondition, "it is on hold: nobody may delete or detach it until the hold is lifted";
     /// The service is in read-only mode.
     ReadOnly, "READ_ONLY", Unavailable, "the service is in read-only mode: try again later";
     /// The display name is not acceptable.

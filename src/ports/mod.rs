@@ -5,6 +5,7 @@
 mod blobs;
 mod changes;
 mod content;
+mod holds;
 mod intents;
 mod keys;
 mod moving;
@@ -15,6 +16,7 @@ mod world;
 pub use blobs::{BlobError, BlobStore, BlobStream, MultipartId, Spool, SpoolWriter, Spooled, Tap};
 pub use changes::Changes;
 pub use content::{ByteSource, ContentInspector, ReadSeek};
+pub use holds::{HoldQuery, HoldStore};
 pub use intents::{Admit, Before, Begun, BytesAt, Commit, Committed, Dead, Intent, NewUpload};
 pub use keys::{KeyQuery, KeyStore, LiveKey, LiveKeys};
 pub use moving::{

@@ -7,7 +7,7 @@ use std::io;
 
 use async_trait::async_trait;
 
-use super::{Admit, Before, Begun, Commit, Committed, Dead, Intent, KeyStore, MultipartId, NewUpload};
+use super::{Admit, Before, Begun, Commit, Committed, Dead, HoldStore, Intent, KeyStore, MultipartId, NewUpload};
 use crate::domain::{
     Actor, Blob, BlobKey, Caller, Chat, ChatId, ChatStatus, Event, FileView, OperatorId, Person, Reason, Refusal,
     RequestId, Settings, Sha256, StoreId, Time, Verdict,
@@ -260,8 +260,9 @@ pub trait ChatStore: Send + Sync + 'static {
     /// Chats that are not deleted, by id; the last id is where the next page starts.
     async fn list_chats(&self, query: ChatQuery) -> Result<Vec<Chat>, StoreError>;
     /// Leaves a tombstone (an older or equal version changes nothing), deletes the files whose home it is and that are
-    /// attached nowhere else, persistent ones too, and detaches the rest.
-    async fn delete_chat(&self, id: &ChatId, version: i64, actor: Actor, now: Time) -> Result<ChatDeleted, StoreError>;
+    /// attached nowhere else, persistent ones too, and detaches the rest. `ON_HOLD`, and nothing changes, if the chat is
+    /// held or one of these files.
+    async fn delete_chat(&self, id: &ChatId, version: i64, actor: Actor, now: Time) -> Result<ChatDeleted, Stop>;
 }
 
 /// Settings with the version they were stored under; version 0 is the defaults.
@@ -320,7 +321,7 @@ pub trait PairingStore: Send + Sync + 'static {
 
 /// Everything the database does.
 #[async_trait]
-pub trait Store: UploadStore + FileStore + ChatStore + SettingsStore + PairingStore + KeyStore {
+pub trait Store: UploadStore + FileStore + ChatStore + SettingsStore + PairingStore + KeyStore + HoldStore {
     /// A cheap round trip that also writes nothing.
     async fn ping(&self) -> Result<(), StoreError>;
 }

@@ -1,7 +1,7 @@
 //! Domain values and wire messages, both ways. Structs are taken apart without `..`, so that a new field fails here.
 //!
 //! Not here: decisions (`domain/`). This file reads single fields; [`files`], [`chats`], [`settings`], [`scanner`],
-//! [`access`] build and read whole messages.
+//! [`access`], [`holds`] build and read whole messages.
 
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ pub mod access;
 pub mod chats;
 mod disposition;
 pub mod files;
+pub mod holds;
 pub mod scanner;
 pub mod settings;
 

@@ -18,6 +18,7 @@ mod database;
 mod foreign;
 mod full_disk;
 mod harness;
+mod hold;
 mod key_files;
 mod keys;
 mod kill;

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 
 use super::{MemoryStore, Tables};
 use crate::{
-    domain::{Actor, Chat, ChatId, ChatStatus, Event, EventKind, FileState, Time, chat::next_version},
-    ports::{ChatDeleted, ChatQuery, ChatStore, ChatTold, StoreError},
+    domain::{Actor, Chat, ChatId, ChatStatus, Event, EventKind, FileState, Reason, Time, chat::next_version},
+    ports::{ChatDeleted, ChatQuery, ChatStore, ChatTold, Stop, StoreError},
 };
 
 impl Tables {
@@ -26,10 +26,16 @@ impl Tables {
         Some(chat)
     }
 
-    fn delete_chat(&mut self, id: &ChatId, version: i64, actor: &Actor, now: Time) -> ChatDeleted {
+    /// Attached to a living chat other than this one.
+    pub(super) fn is_attached_elsewhere(&self, number: i64, chat: &ChatId) -> bool {
+        let attached = self.attachments.keys().filter(|(n, other)| *n == number && other != chat);
+        attached.filter_map(|(_, chat)| self.chats.get(chat)).any(|chat| !chat.deleted)
+    }
+
+    fn delete_chat(&mut self, id: &ChatId, version: i64, actor: &Actor, now: Time) -> Result<ChatDeleted, Stop> {
         let before = self.chats.get(id);
         let Some(version) = next_version(before.map(|chat| chat.version), version) else {
-            return ChatDeleted::default();
+            return Ok(ChatDeleted::default());
         };
         let was_deleted = before.is_some_and(|chat| chat.deleted);
         let tombstone = Chat {
@@ -46,15 +52,14 @@ impl Tables {
         let ended = ended.detail(version.to_string());
         if was_deleted {
             self.record(ended, now);
-            return ChatDeleted::default();
+            return Ok(ChatDeleted::default());
         }
-        let elsewhere = |number: i64| {
-            let attached = self.attachments.keys().filter(|(n, chat)| *n == number && chat != id);
-            attached.filter_map(|(_, chat)| self.chats.get(chat)).any(|chat| !chat.deleted)
-        };
+        if self.is_chat_held(id) {
+            return Err(Reason::OnHold.into());
+        }
         let ready = self.files.values().map(|row| &row.file).filter(|file| file.state == FileState::Ready);
         let only_here: Vec<_> = ready
-            .filter(|file| file.home_chat.as_ref() == Some(id) && !elsewhere(file.number))
+            .filter(|file| file.home_chat.as_ref() == Some(id) && !self.is_attached_elsewhere(file.number, id))
             .map(|file| (file.number, file.id))
             .collect();
         let told = |kind, file| Event::new(kind, actor.clone()).file(file).chat(Some(id.clone()));
@@ -73,7 +78,7 @@ impl Tables {
             self.record(told(EventKind::FileDetached, *file), now);
         }
         self.record(ended, now);
-        ChatDeleted { files_deleted: only_here.len() as u64, files_detached: here.len() as u64 }
+        Ok(ChatDeleted { files_deleted: only_here.len() as u64, files_detached: here.len() as u64 })
     }
 }
 
@@ -102,7 +107,7 @@ impl ChatStore for MemoryStore {
         }))
     }
 
-    async fn delete_chat(&self, id: &ChatId, version: i64, actor: Actor, now: Time) -> Result<ChatDeleted, StoreError> {
-        self.write(|t| Ok(t.delete_chat(id, version, &actor, now)))
+    async fn delete_chat(&self, id: &ChatId, version: i64, actor: Actor, now: Time) -> Result<ChatDeleted, Stop> {
+        self.write(|t| t.delete_chat(id, version, &actor, now))
     }
 }

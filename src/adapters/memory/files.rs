@@ -80,7 +80,9 @@ impl Tables {
     }
 
     fn delete_facts(&self, view: Option<&FileView>, caller: &Caller) -> DeleteFacts {
-        let Some(view) = view else { return DeleteFacts { owns_home_chat: false, attached_elsewhere: false } };
+        let Some(view) = view else {
+            return DeleteFacts { owns_home_chat: false, attached_elsewhere: false, held: false };
+        };
         let home = view.file.home_chat.as_ref().and_then(|id| self.chats.get(id)).filter(|chat| !chat.deleted);
         let is_own = |owner: Option<&_>| owner.is_some() && owner == caller.operator();
         let attached = self.attachments.keys().filter(|(number, _)| *number == view.file.number);
@@ -88,6 +90,7 @@ impl Tables {
         DeleteFacts {
             owns_home_chat: home.is_some_and(|chat| is_own(chat.owner.as_ref()) && caller.within_ceiling(&chat.id)),
             attached_elsewhere: living.any(|chat| !is_own(chat.owner.as_ref())),
+            held: self.is_held(&view.file),
         }
     }
 
@@ -135,7 +138,8 @@ impl FileStore for MemoryStore {
     ) -> Result<(), Stop> {
         self.write(|t| {
             let view = t.see(file, caller, settings)?;
-            access::detach(caller, &view, caller.see_chat(&chat, t.chats.get(&chat))?)?;
+            let held = t.attachments.contains_key(&(view.file.number, chat.clone())) && t.is_held(&view.file);
+            access::detach(caller, &view, caller.see_chat(&chat, t.chats.get(&chat))?, held)?;
             if t.attachments.remove(&(view.file.number, chat.clone())).is_some() {
                 let event = Event::new(EventKind::FileDetached, Actor::from(caller));
                 t.record(event.file(view.file.id).chat(Some(chat)), now);

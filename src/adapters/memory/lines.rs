@@ -6,7 +6,7 @@
 use data_encoding::HEXLOWER;
 
 use super::{MemoryStore, Tables, actor_columns, keys::KeyRow, uploads::State};
-use crate::domain::{ChatSet, Permission, Person, Time};
+use crate::domain::{ChatSet, HoldOn, Permission, Person, Time};
 
 /// One line of its columns; what is not there is `-`.
 fn line<const N: usize>(table: &str, columns: [Option<String>; N]) -> String {
@@ -177,6 +177,15 @@ impl Tables {
             let [engine, signatures] = [text(&verdict.engine), text(&verdict.signatures)];
             let [made, at] = [hit.made.and_then(time), time(verdict.at)];
             lines.push(line("hits", [hex(&sha256.0), signature, engine, signatures, made, at]));
+        }
+        for hold in self.holds.values() {
+            let [kind, id, service] = actor_columns(&hold.put_by);
+            let file = match &hold.on {
+                HoldOn::File(id) => hex(&id.0),
+                HoldOn::Chat(_) | HoldOn::Visitor(_) | HoldOn::Operator(_) => None,
+            };
+            let (on, matter) = (text(hold.on.kind()), text(hold.matter.as_str()));
+            lines.push(line("holds", [on, text(hold.on.id()), file, matter, kind, id, service, time(hold.put_at)]));
         }
         for (key, value) in &self.settings {
             lines.push(line("settings", [text(key), text(value)]));

@@ -21,7 +21,7 @@ use self::{
     uploads::Upload,
 };
 use crate::{
-    domain::{Actor, Blob, Chat, ChatId, Event, File, Hit, Settings, Sha256, Time, settings::SettingValue},
+    domain::{Actor, Blob, Chat, ChatId, Event, File, Hit, Hold, Settings, Sha256, Time, settings::SettingValue},
     ports::{Store, StoreClaim, StoreError},
 };
 
@@ -29,6 +29,7 @@ mod blobs;
 mod chats;
 mod content;
 mod files;
+mod holds;
 mod keys;
 mod lines;
 mod listing;
@@ -62,6 +63,8 @@ struct Tables {
     keys: BTreeMap<i64, KeyRow>,
     last_key: i64,
     keys_version: i64,
+    holds: BTreeMap<i64, Hold>,
+    last_hold: i64,
     events: Vec<(Time, Event)>,
 }
 
@@ -94,6 +97,8 @@ impl Default for Tables {
             keys: BTreeMap::new(),
             last_key: 0,
             keys_version: 0,
+            holds: BTreeMap::new(),
+            last_hold: 0,
             events: Vec::new(),
         }
     }

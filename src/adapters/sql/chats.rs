@@ -6,14 +6,14 @@ use diesel::{prelude::*, sql_types};
 use diesel_async::RunQueryDsl;
 
 use super::{
-    Backend, Conn, events, lock,
+    Backend, Conn, events, holds, lock,
     rows::{self, ChatRow},
     schema::chats,
     statement::Statement,
 };
 use crate::{
-    domain::{Actor, Chat, ChatId, ChatStatus, Event, EventKind, FileId, FileState, Time, chat::next_version},
-    ports::{ChatDeleted, ChatQuery, ChatTold, StoreError},
+    domain::{Actor, Chat, ChatId, ChatStatus, Event, EventKind, FileId, FileState, Reason, Time, chat::next_version},
+    ports::{ChatDeleted, ChatQuery, ChatTold, Stop, StoreError},
 };
 
 /// The chat, tombstones too.
@@ -153,7 +153,7 @@ pub(in super::super) async fn list(conn: &mut Conn, query: ChatQuery) -> Result<
 }
 
 /// Whether a file of `files` has an attachment to a living chat other than the one bound next.
-const ATTACHED_ELSEWHERE: &str = "EXISTS (SELECT 1 FROM attachments a JOIN chats c ON c.id = a.chat_id \
+pub(super) const ATTACHED_ELSEWHERE: &str = "EXISTS (SELECT 1 FROM attachments a JOIN chats c ON c.id = a.chat_id \
      WHERE a.file_number = files.number AND NOT c.deleted AND a.chat_id <> ";
 
 /// The READY files whose home is this chat and that are attached nowhere else.
@@ -188,7 +188,7 @@ async fn found(conn: &mut Conn, files: Statement, event: &Event) -> Result<Vec<E
     found.map(|Found { id, number }| Ok(event.clone().file(FileId(rows::bytes("files", "id", number, &id)?)))).collect()
 }
 
-/// Leaves a tombstone. A few statements for any number of files, and the events last: from the first of them on every
+/// Leaves a tombstone, unless a hold forbids it. A few statements for any number of files, and the events last: from the first of them on every
 /// other transaction that writes one waits.
 ///
 /// The chat is locked, or the tombstone is the first row of its id: an upload's commit and an attach hold their chat, so
@@ -199,7 +199,7 @@ pub(super) async fn delete(
     version: i64,
     actor: Actor,
     now: Time,
-) -> Result<ChatDeleted, StoreError> {
+) -> Result<ChatDeleted, Stop> {
     let before = find_to_change(conn, id.clone()).await?;
     let Some(version) = next_version(before.as_ref().map(|c| c.version), version) else {
         return Ok(ChatDeleted::default());
@@ -218,7 +218,7 @@ pub(super) async fn delete(
     (chat.version, chat.deleted, chat.status) = (version, true, ChatStatus::Closed);
     chat.closed_at = chat.closed_at.or(Some(now));
     if !store(conn, &chat, is_new, now).await? {
-        return Err(StoreError::Conflict("a telling of a new chat was faster".to_owned()));
+        return Err(StoreError::Conflict("a telling of a new chat was faster".to_owned()).into());
     }
     let ended = Event::new(EventKind::ChatDeleted, actor.clone()).chat(Some(id.clone())).detail(version.to_string());
     if was_deleted {
@@ -227,6 +227,9 @@ pub(super) async fn delete(
         return Ok(ChatDeleted::default());
     }
     lock_files(conn, &id).await?;
+    if holds::is_chat_held(conn, &id).await? {
+        return Err(Reason::OnHold.into());
+    }
 
     let event = Event::new(EventKind::FileDeleted, actor.clone()).chat(Some(id.clone()));
     let mut only_here = Statement::new("SELECT files.id, files.number FROM files");

@@ -9,7 +9,7 @@ use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
 use super::{
-    Backend, Conn, chats, events,
+    Backend, Conn, chats, events, holds,
     rows::{self, BlobRow, ChatRow, FileRow},
     schema::{attachments, blobs, chats as chat_table, files},
     statement::Statement,
@@ -265,7 +265,9 @@ pub(super) async fn detach(
     let view = find_to_change(conn, file, caller).await?;
     let view = access::see(caller, view.as_ref(), settings)?;
     let chat = caller.see_chat(&chat, found.as_ref())?;
-    access::detach(caller, view, chat)?;
+    let there = attachments::table.find((view.file.number, chat.id.as_str()));
+    let is_there: bool = diesel::select(exists(there)).get_result(conn).await?;
+    access::detach(caller, view, chat, is_there && holds::is_held(conn, view.file.number).await?)?;
     let gone = diesel::delete(attachments::table.find((view.file.number, chat.id.as_str()))).execute(conn).await?;
     if gone > 0 {
         let event =
@@ -351,5 +353,6 @@ async fn delete_facts(conn: &mut Conn, view: Option<&FileView>, caller: &Caller)
         .filter(chat_table::deleted.eq(false))
         .filter(chat_table::owner.is_null().or(chat_table::owner.assume_not_null().ne(own.unwrap_or_default())));
     let attached_elsewhere: bool = diesel::select(exists(foreign)).get_result(conn).await?;
-    Ok(DeleteFacts { owns_home_chat, attached_elsewhere })
+    let held = holds::is_held(conn, number).await?;
+    Ok(DeleteFacts { owns_home_chat, attached_elsewhere, held })
 }

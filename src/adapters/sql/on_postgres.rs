@@ -58,6 +58,18 @@ async fn change_content(conn: &mut Conn, sha256: &Sha256) -> Result<(), StoreErr
     content(conn, "SELECT pg_advisory_xact_lock(", sha256).await
 }
 
+/// Nobody puts a hold until the transaction's end; many may ask that. 'lhho', as a number.
+async fn keep_holds(conn: &mut Conn) -> Result<(), StoreError> {
+    diesel::sql_query("SELECT pg_advisory_xact_lock_shared(1818781807)").execute(conn).await?;
+    Ok(())
+}
+
+/// For putting a hold: whoever relies on there being no new one is waited for.
+async fn change_holds(conn: &mut Conn) -> Result<(), StoreError> {
+    diesel::sql_query("SELECT pg_advisory_xact_lock(1818781807)").execute(conn).await?;
+    Ok(())
+}
+
 async fn content(conn: &mut Conn, lock: &str, sha256: &Sha256) -> Result<(), StoreError> {
     let [a, b, c, d, e, f, g, h, ..] = sha256.0;
     let mut locked = Statement::new(lock);
@@ -114,6 +126,8 @@ mod copying_words;
 pub(super) mod events;
 #[path = "files.rs"]
 pub(super) mod files;
+#[path = "holds.rs"]
+pub(super) mod holds;
 #[path = "keys.rs"]
 pub(super) mod keys;
 #[path = "listing.rs"]

@@ -182,6 +182,20 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    holds (number) {
+        number -> BigInt,
+        what -> Text,
+        target -> Text,
+        file_number -> Nullable<BigInt>,
+        matter -> Text,
+        by_kind -> Text,
+        by_id -> Text,
+        by_service -> Nullable<Text>,
+        at -> BigInt,
+    }
+}
+
 diesel::joinable!(files -> blobs (blob_id));
 diesel::joinable!(attachments -> files (file_number));
 diesel::joinable!(attachments -> chats (chat_id));

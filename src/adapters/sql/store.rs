@@ -7,11 +7,11 @@ use std::time::Instant;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 
-use super::{SqlStore, chats, content, events, files, keys, listing, pairing, restoring, settings, uploads};
+use super::{SqlStore, chats, content, events, files, holds, keys, listing, pairing, restoring, settings, uploads};
 use crate::{
     domain::{
-        Actor, Blob, BlobKey, Caller, Chat, ChatId, Event, FileView, Hit, KeyId, Person, Refusal, RequestId, Settings,
-        Sha256, StoreId, Time, Verdict,
+        Actor, Blob, BlobKey, Caller, Chat, ChatId, Event, FileView, Hit, Hold, HoldOn, KeyId, Matter, Person, Refusal,
+        RequestId, Settings, Sha256, StoreId, Time, Verdict,
         access::Deletion,
         key::{Key, Reach},
         listing::{FileQuery, FileRef, Page},
@@ -19,8 +19,8 @@ use crate::{
     },
     ports::{
         Admit, AttachTo, Before, Begun, ChatDeleted, ChatQuery, ChatStore, ChatTold, Commit, Committed, Dead,
-        FileChange, FileStore, Intent, KeyQuery, KeyStore, LiveKeys, MultipartId, NewUpload, PairingStore,
-        SettingsStore, Stop, Store, StoreClaim, StoreError, StoredSettings, UploadStore,
+        FileChange, FileStore, HoldQuery, HoldStore, Intent, KeyQuery, KeyStore, LiveKeys, MultipartId, NewUpload,
+        PairingStore, SettingsStore, Stop, Store, StoreClaim, StoreError, StoredSettings, UploadStore,
     },
     telemetry::names,
 };
@@ -203,7 +203,7 @@ impl ChatStore for SqlStore {
         timed!(self.read, "list_chats", |conn| chats::list(conn, query))
     }
 
-    async fn delete_chat(&self, id: &ChatId, version: i64, actor: Actor, now: Time) -> Result<ChatDeleted, StoreError> {
+    async fn delete_chat(&self, id: &ChatId, version: i64, actor: Actor, now: Time) -> Result<ChatDeleted, Stop> {
         let id = id.clone();
         timed!(self.write, "delete_chat", |conn| chats::delete(conn, id, version, actor, now))
     }
@@ -247,6 +247,24 @@ impl PairingStore for SqlStore {
 
     async fn list_newest_keys(&self) -> Result<Vec<BlobKey>, StoreError> {
         timed!(self.read, "list_newest_keys", |conn| pairing::newest_keys(conn))
+    }
+}
+
+#[async_trait]
+impl HoldStore for SqlStore {
+    async fn put_hold(&self, on: HoldOn, matter: Matter, caller: &Caller, now: Time) -> Result<Hold, Stop> {
+        let caller = caller.clone();
+        timed!(self.write, "put_hold", |conn| holds::put(conn, on, matter, &caller, now))
+    }
+
+    async fn lift_hold(&self, on: HoldOn, matter: Matter, caller: &Caller, now: Time) -> Result<bool, Stop> {
+        let caller = caller.clone();
+        timed!(self.write, "lift_hold", |conn| holds::lift(conn, on, matter, &caller, now))
+    }
+
+    async fn list_holds(&self, query: HoldQuery, caller: &Caller) -> Result<Vec<(i64, Hold)>, Stop> {
+        let caller = caller.clone();
+        timed!(self.read, "list_holds", |conn| holds::list(conn, query, &caller))
     }
 }
 

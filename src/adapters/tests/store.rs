@@ -11,6 +11,7 @@ pub mod differential;
 
 pub mod engines;
 pub mod files;
+pub mod holds;
 pub mod keys;
 pub mod lists;
 pub mod pairing;
@@ -67,6 +68,12 @@ contract! {
         a_deleted_file_comes_back_with_its_attachments_to_living_chats_within_the_grace;
         a_chat_that_is_deleted_again_takes_nothing_that_was_restored_since;
         deleted_files_are_listed_to_the_end_of_their_grace_and_no_others;
+    }
+    holds {
+        a_held_file_is_neither_deleted_nor_detached_by_anybody_until_all_its_holds_are_lifted;
+        a_chats_hold_binds_what_is_attached_later_and_an_attached_elsewhere_file_does_not_stop_its_home;
+        holds_are_put_and_lifted_within_reach_and_listed_in_pages;
+        a_hold_and_a_delete_that_meet_agree_on_who_was_first;
     }
     keys {
         key_reads_back_as_it_was_made_and_counts_until_it_ends_or_is_retired;

@@ -11,8 +11,8 @@ use super::faults::Plan;
 use crate::{
     adapters::memory::{MemoryBlobs, MemorySpool, MemoryStore},
     domain::{
-        Actor, Blob, BlobKey, Caller, Chat, ChatId, Event, FileView, KeyId, Person, Refusal, RequestId, Settings,
-        Sha256, StoreId, Time, Verdict,
+        Actor, Blob, BlobKey, Caller, Chat, ChatId, Event, FileView, Hold, HoldOn, KeyId, Matter, Person, Refusal,
+        RequestId, Settings, Sha256, StoreId, Time, Verdict,
         access::Deletion,
         key::{Key, Reach},
         listing::{FileQuery, FileRef, Page},
@@ -20,9 +20,9 @@ use crate::{
     },
     ports::{
         Admit, AttachTo, Before, Begun, BlobError, BlobStore, BlobStream, ByteSource, ChatDeleted, ChatQuery,
-        ChatStore, ChatTold, Commit, Committed, Dead, FileChange, FileStore, Intent, KeyQuery, KeyStore, LiveKeys,
-        MultipartId, NewUpload, PairingStore, ReadSeek, SettingsStore, Spool, SpoolWriter, Spooled, Stop, Store,
-        StoreClaim, StoreError, StoredSettings, Tap, UploadStore,
+        ChatStore, ChatTold, Commit, Committed, Dead, FileChange, FileStore, HoldQuery, HoldStore, Intent, KeyQuery,
+        KeyStore, LiveKeys, MultipartId, NewUpload, PairingStore, ReadSeek, SettingsStore, Spool, SpoolWriter, Spooled,
+        Stop, Store, StoreClaim, StoreError, StoredSettings, Tap, UploadStore,
     },
 };
 
@@ -81,7 +81,7 @@ through! { ChatStore for MemoryStore {
     find_chat(id: &ChatId) -> Result<Option<Chat>, StoreError>;
     put_chats(told: Vec<ChatTold>, actor: Actor, now: Time) -> Result<Vec<Chat>, StoreError>;
     list_chats(query: ChatQuery) -> Result<Vec<Chat>, StoreError>;
-    delete_chat(id: &ChatId, version: i64, actor: Actor, now: Time) -> Result<ChatDeleted, StoreError>;
+    delete_chat(id: &ChatId, version: i64, actor: Actor, now: Time) -> Result<ChatDeleted, Stop>;
 } }
 
 through! { SettingsStore for MemoryStore {
@@ -104,6 +104,12 @@ through! { KeyStore for MemoryStore {
     retire_key(id: KeyId, reach: Reach, actor: Actor, now: Time) -> Result<Key, Stop>;
     load_keys(now: Time) -> Result<LiveKeys, StoreError>;
     keys_version() -> Result<i64, StoreError>;
+} }
+
+through! { HoldStore for MemoryStore {
+    put_hold(on: HoldOn, matter: Matter, caller: &Caller, now: Time) -> Result<Hold, Stop>;
+    lift_hold(on: HoldOn, matter: Matter, caller: &Caller, now: Time) -> Result<bool, Stop>;
+    list_holds(query: HoldQuery, caller: &Caller) -> Result<Vec<(i64, Hold)>, Stop>;
 } }
 
 through! { Store for MemoryStore {

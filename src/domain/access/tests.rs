@@ -263,16 +263,17 @@ fn detaching_is_for_the_uploader_the_chats_owner_and_its_service() {
     ];
     for (caller, relation, from_owned, from_ownerless) in table {
         for (chat, allowed) in [(&owned, from_owned), (&ownerless, from_ownerless)] {
-            let result = detach(&caller, &view(&caller, relation), chat).map_err(|r| r.reason);
-            let expected = if allowed { Ok(()) } else { Err(Reason::MissingPermission) };
-            assert_eq!(result, expected, "{caller:?} {relation:?} {:?}", chat.owner);
+            for (held, reason) in [(false, None), (true, Some(Reason::OnHold))] {
+                let result = detach(&caller, &view(&caller, relation), chat, held).map_err(|r| r.reason);
+                let expected = if allowed { reason } else { Some(Reason::MissingPermission) };
+                assert_eq!(result.err(), expected, "{caller:?} {relation:?} {:?}", chat.owner);
+            }
         }
     }
 }
 
 /// How a delete of an attached file of somebody else, or of an own one, goes.
-fn deletion(caller: &Caller, relation: Relation, owns_home: bool, elsewhere: bool) -> Result<Deletion, Reason> {
-    let facts = DeleteFacts { owns_home_chat: owns_home, attached_elsewhere: elsewhere };
+fn deletion(caller: &Caller, relation: Relation, facts: DeleteFacts) -> Result<Deletion, Reason> {
     delete(caller, Some(&view(caller, relation)), facts, &chat_access()).map_err(|r| r.reason)
 }
 
@@ -304,13 +305,18 @@ fn deleting_is_what_the_table_says() {
         (caller("visitor:9f", &[]), Own, (false, false), UNSEEN),
     ];
     for (caller, relation, (owns_home, elsewhere), expected) in table {
-        assert_eq!(deletion(&caller, relation, owns_home, elsewhere), expected, "{caller:?} {relation:?}");
+        for held in [false, true] {
+            let facts = DeleteFacts { owns_home_chat: owns_home, attached_elsewhere: elsewhere, held };
+            // Only who could delete it learns of the hold.
+            let expected = if held && expected == YES { Err(Reason::OnHold) } else { expected };
+            assert_eq!(deletion(&caller, relation, facts), expected, "{caller:?} {relation:?}");
+        }
     }
 }
 
 #[test]
 fn deleting_again_is_fine_for_who_could_have_done_it_and_not_found_for_all_others() {
-    let facts = DeleteFacts { owns_home_chat: false, attached_elsewhere: false };
+    let facts = DeleteFacts { owns_home_chat: false, attached_elsewhere: false, held: true };
     let expected = [
         (caller("operator:17", &[Permission::FileDelete]), Ok(Deletion::AlreadyDone)),
         (caller("operator:17", &[Permission::FileDeleteChat]), Ok(Deletion::AlreadyDone)),
@@ -327,7 +333,7 @@ fn deleting_again_is_fine_for_who_could_have_done_it_and_not_found_for_all_other
 #[test]
 fn a_quarantined_or_absent_file_cannot_be_deleted_by_anybody() {
     let caller = Caller { permissions: Permissions::all(), ..entitled_service() };
-    let facts = DeleteFacts { owns_home_chat: true, attached_elsewhere: false };
+    let facts = DeleteFacts { owns_home_chat: true, attached_elsewhere: false, held: false };
     let mut quarantined = view(&caller, Relation::Own);
     quarantined.blob.state = BlobState::Quarantined;
     for view in [Some(&quarantined), None] {

@@ -8,7 +8,7 @@ use tonic::{Request, Status};
 use super::{
     access,
     callers::Who,
-    table,
+    holds, table,
     world::{FILES, World},
 };
 use crate::harness::pb::{
@@ -138,6 +138,13 @@ pub const BLOCKS: &[Block] = &[
     block("ConfigService/DescribeSettings", "", &["all"]),
     block("MaintenanceService/TestAntivirus", "a clean text", &["clean"]),
     block("MaintenanceService/GetScannerStatus", "", &["all"]),
+    block("MaintenanceService/PutHold", "a file by its relation, a chat, or a visitor; lifted again", holds::COLUMNS),
+    block(
+        "MaintenanceService/DeleteHold",
+        "as PutHold, of one that the backend put; no: there is none",
+        holds::COLUMNS,
+    ),
+    block("MaintenanceService/ListHolds", "those on all, or as PutHold", holds::LISTED),
 ];
 
 /// Asks one cell and writes down the answer.
@@ -167,6 +174,7 @@ pub async fn cell(world: &mut World, who: &Who, rpc: &str, column: &'static str)
         ("FileService", method) => read(world, who, method, column, file_id.clone()).await,
         ("ChatService", method) => chat(world, who, method, column).await,
         ("AccessService", method) => access::ask(world, who, method, column).await,
+        (_, method) if method.contains("Hold") => holds::ask(world, who, method, column).await,
         (_, method) => administration(world, who, method).await,
     };
     if let (Some(before), Some(kind)) = (before, kind) {

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 
 use super::{
     bodies::{
-        chats, content, files, keys,
+        chats, content, files, holds, keys,
         listing::{self, plan::Plan},
         settings, uploads,
     },
@@ -16,11 +16,11 @@ use super::{
 };
 use crate::{
     domain::{
-        Event, EventKind, StoreId,
+        Event, EventKind, HoldOn, Matter, StoreId,
         key::Reach,
         listing::{FileFilter, FileQuery, Order, Place, Total},
     },
-    ports::{AttachTo, ChatQuery, FileChange, KeyQuery, MultipartId},
+    ports::{AttachTo, ChatQuery, FileChange, HoldQuery, KeyQuery, MultipartId, StoreError},
 };
 
 /// Of one content there are few blobs; of uploads under way, and of files of a chat that ends, there are few: these may
@@ -82,6 +82,17 @@ pub(super) async fn every_call(w: &World, store: &Explained) {
     w.store.delete_chat(&"a".parse().expect("valid"), 0, Actor::SYSTEM, w.now()).await.expect("deletes");
     let one = vec![("one_file_at_a_time", crate::domain::settings::SettingValue::Bool(true))];
     w.store.save_settings(one, 0, Actor::SYSTEM, w.now()).await.expect("saves");
+    let holds = [HoldOn::File(view.file.id), HoldOn::Visitor("v".parse().expect("valid"))];
+    let matter = || Matter::new("x").expect("valid");
+    for on in holds {
+        w.store.put_hold(on.clone(), matter(), &all, w.now()).await.expect("puts");
+        for on in [None, Some(on.clone())] {
+            let (query, all) = (HoldQuery { on, before: None, limit: 5 }, all.clone());
+            let refused = |_: Stop| StoreError::Refused("it may".into());
+            body(store, move |c| async move { holds::list(c, query, &all).await.map_err(refused) }.boxed()).await;
+        }
+        w.store.lift_hold(on, matter(), &all, w.now()).await.expect("lifts");
+    }
     let key = key_of(&all, w.now());
     w.store.create_key(key.clone(), sha(7)).await.expect("creates");
     let reaches = [Reach::All, Reach::of(&own), Reach::MadeBy(all.person.clone(), None)];

@@ -24,7 +24,7 @@ pub struct Call {
 
 impl Call {
     pub fn draw(draw: &mut Draw) -> Self {
-        Self { what: draw.below(108), seed: draw.bits() }
+        Self { what: draw.below(114), seed: draw.bits() }
     }
 }
 
@@ -92,6 +92,7 @@ impl Side {
             97 => self.pair(&mut draw).await,
             98..103 => self.keys(at, &mut draw, now).await,
             103..106 => self.restore(&mut draw, now).await,
+            106..112 => self.holds(&mut draw, now).await,
             _ => {
                 let secs = draw.of(&[61, 600, 86_400]);
                 self.world.now.fetch_add(secs * Time::SECOND, Ordering::Relaxed);

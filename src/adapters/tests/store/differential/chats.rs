@@ -55,7 +55,7 @@ impl Side {
     pub async fn delete_chat(&mut self, draw: &mut Draw, now: Time) -> (String, String) {
         let (id, version, actor) = (draw.chat(), version(draw), Actor::from(&draw.caller()));
         let deleted = self.world.store.delete_chat(&id, version, actor, now).await;
-        (format!("delete chat {id}, version {version}"), sure(deleted))
+        (format!("delete chat {id}, version {version}"), plain(deleted))
     }
 
     pub async fn change_settings(&mut self, draw: &mut Draw, now: Time) -> (String, String) {

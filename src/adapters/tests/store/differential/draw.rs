@@ -70,6 +70,7 @@ impl Draw {
             &[Permission::UseOperator, Permission::UploadNewFile],
             &[Permission::UseOperator, Permission::UploadNewFile, Permission::FileDeleteChat],
             &[Permission::UseOperator, Permission::FileList, Permission::FileDelete, Permission::FileRestore],
+            &[Permission::UseOperator, Permission::LegalHold],
         ];
         let caller = match self.below(5) {
             0 => visitor(self.of(&["v", "w"]), chats),

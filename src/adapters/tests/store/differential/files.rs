@@ -7,8 +7,8 @@ use super::{
     draw::Draw,
 };
 use crate::{
-    domain::{FileView, Time, listing::Page, name::DisplayName},
-    ports::{AttachTo, FileChange},
+    domain::{FileView, HoldOn, Matter, Time, listing::Page, name::DisplayName},
+    ports::{AttachTo, FileChange, HoldQuery},
 };
 
 /// Pages taken of one list.
@@ -75,6 +75,42 @@ impl Side {
         let ((file, by, _), caller, settings) = (self.file(draw), draw.caller(), draw.settings());
         let restored = self.world.store.restore_file(by, &caller, &settings, now).await;
         (format!("restore {file} as {caller:?}"), plain(restored.map(plain_view)))
+    }
+
+    /// Rather lifted than put: a world in which all is held changes little.
+    pub async fn holds(&mut self, draw: &mut Draw, now: Time) -> (String, String) {
+        let (file, _, made) = self.file(draw);
+        let (what, on) = match (draw.below(4), made) {
+            (0, Some(made)) => (file, HoldOn::File(made.id)),
+            (1, _) => ("a visitor".to_owned(), HoldOn::Visitor(draw.of(&["v", "w"]).parse().expect("valid"))),
+            (2, _) => ("an operator".to_owned(), HoldOn::Operator(draw.of(&["17", "18"]).parse().expect("valid"))),
+            _ => {
+                let chat = draw.chat();
+                (format!("chat {chat}"), HoldOn::Chat(chat))
+            }
+        };
+        let (caller, matter) = (draw.caller(), Matter::new(draw.of(&["x", "y"])).expect("valid"));
+        let about = |way: &str| format!("{way} {what} for {matter:?} as {caller:?}");
+        let plain_hold = |mut hold: crate::domain::Hold| {
+            if let HoldOn::File(_) = hold.on {
+                // Which file is told by the call.
+                hold.on = HoldOn::File(crate::domain::FileId([0; 16]));
+            }
+            hold
+        };
+        match draw.below(6) {
+            0 | 1 => {
+                let put = self.world.store.put_hold(on, matter.clone(), &caller, now).await;
+                (about("hold"), plain(put.map(plain_hold)))
+            }
+            2..5 => (about("lift"), plain(self.world.store.lift_hold(on, matter.clone(), &caller, now).await)),
+            _ => {
+                let query = HoldQuery { on: draw.maybe(|_| on), before: None, limit: 5 };
+                let listed = self.world.store.list_holds(query, &caller).await;
+                let listed = listed.map(|all| all.into_iter().map(|(_, hold)| plain_hold(hold)).collect::<Vec<_>>());
+                (about("list"), plain(listed))
+            }
+        }
     }
 
     pub async fn delete(&mut self, draw: &mut Draw, now: Time) -> (String, String) {

@@ -67,6 +67,11 @@ const TABLES: &[(&str, &str, &[&str])] = &[
         ],
     ),
     ("hits", "hits", &["#sha256", "signature", "engine", "signatures", "made", "at"]),
+    (
+        "holds",
+        "holds LEFT JOIN files ON files.number = holds.file_number",
+        &["what", "target", "#id", "matter", "~by_kind", "by_id", "by_service", "at"],
+    ),
     ("settings", "settings", &["key", "value"]),
     (
         "settings_history",
