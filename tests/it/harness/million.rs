@@ -2,7 +2,8 @@
 //!
 //! Every second file is attached to the chat `busy`, the others to one of 10,000; every fourth is operator 17's; one of a
 //! hundred is deleted, and one content of a thousand is in quarantine. Two files share a content. There are tombstones of
-//! 40,000 chats, the request ids of every fifth upload, 10,000 hits of the scanner and 50,000 keys, of which 250 count.
+//! 40,000 chats, the request ids of every fifth upload, 10,000 hits of the scanner, as many holds, and
+//! 50,000 keys, of which 5,000 were not retired and 250 count.
 //! Not here: running the statements. The unit tests of `src/adapters/sql/` and the benchmark are built with this file, too.
 
 /// In which words.
@@ -88,13 +89,18 @@ impl Words {
         let keys = format!(
             "INSERT INTO access_keys (id, hash, person_kind, person_id, permissions, chats, label, created_kind, \
              created_id, created_at, expires_at, retired_at) {} SELECT {id}, {}, 'SERVICE', 'backend', '*', '*', '', \
-             'SERVICE', 's' || (i % 100), i, CASE i % 200 WHEN 0 THEN {late} ELSE i END, CASE i % 200 WHEN 0 THEN NULL ELSE i END \
+             'SERVICE', 's' || (i % 100), i, CASE i % 200 WHEN 0 THEN {late} ELSE i END, CASE i % 10 WHEN 0 THEN NULL ELSE i END \
              FROM s",
             self.numbers(50_000),
             self.bytes("i", 32),
         );
+        let holds = format!(
+            "INSERT INTO holds (what, target, matter, by_kind, by_id, at) {} SELECT CASE i % 3 WHEN 0 THEN 'CHAT' WHEN 1 \
+             THEN 'VISITOR' ELSE 'OPERATOR' END, 'h' || i, 'case 7', 'OPERATOR', '5', i FROM s",
+            self.numbers(10_000),
+        );
         let mut all = Vec::new();
-        for rows in [chats, blobs, rows, attachments, uploads, hits, keys] {
+        for rows in [chats, blobs, rows, attachments, uploads, hits, keys, holds] {
             all.push(format!("{}; {rows}", self.at_ease()));
         }
         if self == Self::Postgres {
