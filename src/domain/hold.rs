@@ -6,7 +6,9 @@
 
 use std::fmt;
 
-use super::{Actor, Caller, CallerKind, ChatId, ChatSet, FileId, OperatorId, Refusal, Time, VisitorId};
+use super::{
+    Actor, Caller, CallerKind, ChatId, ChatSet, Event, EventKind, FileId, OperatorId, Refusal, Time, VisitorId,
+};
 
 /// Longest matter, in bytes.
 pub const LONGEST_MATTER: usize = 200;
@@ -42,6 +44,16 @@ impl HoldOn {
             HoldOn::Chat(id) => id.to_string(),
             HoldOn::Visitor(id) => id.to_string(),
             HoldOn::Operator(id) => id.to_string(),
+        }
+    }
+
+    /// What is recorded when somebody puts or lifts a hold on it.
+    pub fn event(&self, kind: EventKind, caller: &Caller) -> Event {
+        let event = Event::new(kind, Actor::from(caller)).detail(self.to_string());
+        match self {
+            HoldOn::File(id) => event.file(*id),
+            HoldOn::Chat(id) => event.chat(Some(id.clone())),
+            HoldOn::Visitor(_) | HoldOn::Operator(_) => event,
         }
     }
 

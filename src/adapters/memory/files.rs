@@ -205,22 +205,21 @@ impl FileStore for MemoryStore {
     ) -> Result<FileView, Stop> {
         self.write(|t| {
             let view = t.find(file, caller);
-            if access::restore(caller, view.as_ref(), settings, now)? == Restoration::Restore {
-                let number = view.as_ref().map_or(-1, |view| view.file.number);
+            let restoration = access::restore(caller, view.as_ref(), settings, now)?;
+            if let (Restoration::Restore, Some(File { id, number, home_chat, .. })) =
+                (restoration, view.map(|v| v.file))
+            {
+                let event = |kind| Event::new(kind, Actor::from(caller)).file(id);
                 let dead = t.attachments.keys().filter(|(of, chat)| *of == number && t.chats[chat].deleted);
                 let dead: Vec<ChatId> = dead.map(|(_, chat)| chat.clone()).collect();
                 for chat in dead {
                     t.attachments.remove(&(number, chat.clone()));
-                    let event = Event::new(EventKind::FileDetached, Actor::from(caller));
-                    let file = view.as_ref().map(|view| view.file.id);
-                    t.record(Event { file, ..event.chat(Some(chat)) }, now);
+                    t.record(event(EventKind::FileDetached).chat(Some(chat)), now);
                 }
                 t.revise(number, |file| {
                     (file.state, file.deleted_at, file.restored_at) = (FileState::Ready, None, Some(now));
                 });
-                let event = Event::new(EventKind::FileRestored, Actor::from(caller));
-                let (id, home) = view.map_or((None, None), |v| (Some(v.file.id), v.file.home_chat));
-                t.record(Event { file: id, ..event.chat(home) }, now);
+                t.record(event(EventKind::FileRestored).chat(home_chat), now);
             }
             t.find(file, caller).ok_or_else(|| Refusal::not_found().into())
         })

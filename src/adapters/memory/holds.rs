@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use super::{MemoryStore, Tables};
 use crate::{
     domain::{
-        Actor, Caller, ChatId, Event, EventKind, File, FileState, Hold, HoldOn, Matter, Person, Time, access,
-        hold::is_unbounded, listing::FileRef,
+        Caller, ChatId, EventKind, File, FileState, Hold, HoldOn, Matter, Person, Time, access, hold::is_unbounded,
+        listing::FileRef,
     },
     ports::{HoldQuery, HoldStore, Stop},
 };
@@ -49,16 +49,6 @@ impl Tables {
         }
         Ok(())
     }
-
-    fn record_hold(&mut self, kind: EventKind, on: &HoldOn, caller: &Caller, now: Time) {
-        let event = Event::new(kind, Actor::from(caller)).detail(on.to_string());
-        let event = match on {
-            HoldOn::File(id) => event.file(*id),
-            HoldOn::Chat(id) => event.chat(Some(id.clone())),
-            HoldOn::Visitor(_) | HoldOn::Operator(_) => event,
-        };
-        self.record(event, now);
-    }
 }
 
 #[async_trait]
@@ -72,7 +62,7 @@ impl HoldStore for MemoryStore {
             let hold = Hold { on, matter, put_by: caller.into(), put_at: now };
             t.last_hold += 1;
             t.holds.insert(t.last_hold, hold.clone());
-            t.record_hold(EventKind::HoldPut, &hold.on, caller, now);
+            t.record(hold.on.event(EventKind::HoldPut, caller), now);
             Ok(hold)
         })
     }
@@ -86,7 +76,7 @@ impl HoldStore for MemoryStore {
             t.holds.retain(|_, hold| hold.on != on || hold.matter != matter);
             let lifted = t.holds.len() < before;
             if lifted {
-                t.record_hold(EventKind::HoldLifted, &on, caller, now);
+                t.record(on.event(EventKind::HoldLifted, caller), now);
             }
             Ok(lifted)
         })

@@ -188,8 +188,8 @@ async fn found(conn: &mut Conn, files: Statement, event: &Event) -> Result<Vec<E
     found.map(|Found { id, number }| Ok(event.clone().file(FileId(rows::bytes("files", "id", number, &id)?)))).collect()
 }
 
-/// Leaves a tombstone, unless a hold forbids it. A few statements for any number of files, and the events last: from the first of them on every
-/// other transaction that writes one waits.
+/// Leaves a tombstone, unless a hold forbids it. A few statements for any number of files, and the events last: from the
+/// first of them on every other transaction that writes one waits.
 ///
 /// The chat is locked, or the tombstone is the first row of its id: an upload's commit and an attach hold their chat, so
 /// that they are seen here, or see the tombstone.

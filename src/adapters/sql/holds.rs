@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Actor, Caller, ChatId, Event, EventKind, FileState, Hold, HoldOn, Matter, Person, Time, access,
-        hold::is_unbounded, listing::FileRef,
+        Actor, Caller, ChatId, EventKind, FileState, Hold, HoldOn, Matter, Person, Time, access, hold::is_unbounded,
+        listing::FileRef,
     },
     ports::{HoldQuery, Stop, StoreError},
 };
@@ -85,15 +85,6 @@ fn of_one<'a>(on: &HoldOn, target: &'a str, matter: &'a Matter) -> _ {
     holds::table.filter(holds::what.eq(kind)).filter(holds::target.eq(target)).filter(holds::matter.eq(matter))
 }
 
-fn event(kind: EventKind, on: &HoldOn, caller: &Caller) -> Event {
-    let event = Event::new(kind, Actor::from(caller)).detail(on.to_string());
-    match on {
-        HoldOn::File(id) => event.file(*id),
-        HoldOn::Chat(id) => event.chat(Some(id.clone())),
-        HoldOn::Visitor(_) | HoldOn::Operator(_) => event,
-    }
-}
-
 /// What is held is looked for under the lock: a transaction that ends it has ended before, or sees this hold.
 pub(super) async fn put(conn: &mut Conn, on: HoldOn, matter: Matter, caller: &Caller, now: Time) -> Result<Hold, Stop> {
     change_holds(conn).await?;
@@ -118,7 +109,7 @@ pub(super) async fn put(conn: &mut Conn, on: HoldOn, matter: Matter, caller: &Ca
         ))
         .execute(conn)
         .await?;
-    events::write(conn, &event(EventKind::HoldPut, &hold.on, caller), now).await?;
+    events::write(conn, &hold.on.event(EventKind::HoldPut, caller), now).await?;
     Ok(hold)
 }
 
@@ -135,7 +126,7 @@ pub(super) async fn lift(
     let target = on.id();
     let lifted = diesel::delete(of_one(&on, &target, &matter)).execute(conn).await? > 0;
     if lifted {
-        events::write(conn, &event(EventKind::HoldLifted, &on, caller), now).await?;
+        events::write(conn, &on.event(EventKind::HoldLifted, caller), now).await?;
     }
     Ok(lifted)
 }
