@@ -212,7 +212,8 @@ impl App {
             .number(i64::from(caller.permissions.bits()))
             .field(chat.as_bytes())
             .number(all)
-            .field(acting.as_bytes());
+            .field(acting.as_bytes())
+            .field(caller.vid.as_ref().map_or("", |vid| vid.as_str()).as_bytes());
         Ok((self.secrets.seal(Purpose::Link, &fields.done(), self.ids.random()), expires))
     }
 
@@ -234,7 +235,12 @@ impl App {
             service => Some(Ceiling { service: service.parse().ok()?, chats: chats.clone() }),
         };
         let ceiling = ceiling.filter(|c| c.chats != ChatSet::none());
-        Some(Link { file, inline, creator: Caller { person, permissions, chats, vid: None, ceiling } })
+        // The field came last: a link of a node of the last release ends before it.
+        let vid = match fields.text() {
+            None | Some("") => None,
+            Some(vid) => Some(vid.parse().ok()?),
+        };
+        Some(Link { file, inline, creator: Caller { person, permissions, chats, vid, ceiling } })
     }
 }
 

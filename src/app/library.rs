@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::{
-        Caller, CallerKind, ChatId, ChatSet, FileView, Permission, Reason, Refusal, Time,
+        Caller, CallerKind, ChatId, ChatSet, FileView, Permission, Reason, Refusal, Time, VisitorId,
         access::{self, Deletion},
         listing::{FileFilter, FileQuery, FileRef, Order, Place, Total},
     },
@@ -101,6 +101,27 @@ impl App {
         caller.see_chat(&chat, found.as_ref())?;
         let request = ListRequest { filter: FileFilter { chats: vec![chat], ..request.filter }, ..request };
         self.list("chat files", caller, request, None, None).await
+    }
+
+    /// A page of the files uploaded for one online visitor: a visitor asks for its own, others within their reach.
+    pub async fn list_visitor_files(
+        &self,
+        caller: &Caller,
+        visitor: VisitorId,
+        request: ListRequest,
+    ) -> Result<FilePage, Error> {
+        let scope = match caller.kind() {
+            CallerKind::Visitor => {
+                caller.see_visitor(&visitor)?;
+                None
+            }
+            CallerKind::Operator | CallerKind::Service => {
+                caller.need(&[Permission::FileList])?;
+                scope(caller)
+            }
+        };
+        let request = ListRequest { filter: FileFilter { visitor: Some(visitor), ..request.filter }, ..request };
+        self.list("visitor files", caller, request, scope, None).await
     }
 
     async fn list(

@@ -131,9 +131,9 @@ impl App {
     }
 
     async fn find_target(&self, target: &Target) -> Result<Option<Chat>, Error> {
-        Ok(match target {
-            Target::Chat(id) => self.store.find_chat(id).await?,
-            Target::Library => None,
+        Ok(match target.chat() {
+            Some(id) => self.store.find_chat(id).await?,
+            None => None,
         })
     }
 

@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use crate::domain::{ChatId, Permission, permission::ALL_PERMISSIONS};
+use crate::{
+    domain::{ChatId, Permission, permission::ALL_PERMISSIONS},
+    rpc::pb,
+};
 
 /// `90s`, `30m`, `1h`, `2d`: a whole number above 0 and its unit.
 pub fn duration(text: &str) -> Result<Duration, String> {
@@ -59,6 +62,18 @@ macro_rules! short_enum {
     };
 }
 pub(super) use short_enum;
+
+short_enum! {
+    /// Where a file comes from.
+    Origin: pb::Origin {
+        /// Of what an online visitor sees: ages as a visitor's file
+        Screenshot,
+        /// Handed in with a form: ages as a visitor's file
+        Form,
+        /// Came with mail: never ages
+        Mail,
+    }
+}
 
 #[cfg(test)]
 mod tests {

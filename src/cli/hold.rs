@@ -28,7 +28,7 @@ pub struct Target {
     /// All files of this chat
     #[arg(long, value_name = "CHAT_ID")]
     chat: Option<String>,
-    /// All files that this visitor uploaded
+    /// All files that this visitor uploaded, and those for the online visitor of this id
     #[arg(long, value_name = "ID")]
     visitor: Option<String>,
     /// All files that this operator uploaded

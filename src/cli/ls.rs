@@ -1,15 +1,16 @@
 //! `lhfile ls`: lists files, of one chat or over all.
 //!
 //! Not here: one file's row in full (`show.rs`). One chat and no other filter asks `ListChatFiles`, which a visitor and
-//! a holder of `use_operator` may; `--deleted` asks `ListDeletedFiles`, which needs `file_restore`; anything else asks
-//! `ListFiles`, which needs `file_list`.
+//! a holder of `use_operator` may; one online visitor and no other filter asks `ListVisitorFiles`, which that visitor may;
+//! `--deleted` asks `ListDeletedFiles`, which needs `file_restore`; anything else asks `ListFiles`, which needs
+//! `file_list`.
 
 use clap::Args;
 use prost_types::Timestamp;
 
 use super::{
     Context,
-    arguments::{self, short_enum},
+    arguments::{self, Origin, short_enum},
     failure::Failure,
     output, pages,
 };
@@ -39,7 +40,9 @@ short_enum! {
 }
 
 /// What a list of deleted files does not filter by.
-const NOT_OF_DELETED: [&str; 11] = [
+const NOT_OF_DELETED: [&str; 13] = [
+    "visitor_id",
+    "origin",
     "persistent",
     "attached",
     "extension",
@@ -65,6 +68,12 @@ pub struct Ls {
     /// Uploaded by visitors
     #[arg(long)]
     visitors: bool,
+    /// Uploaded for this online visitor
+    #[arg(long, value_name = "ID")]
+    visitor_id: Option<String>,
+    /// Of this origin
+    #[arg(long, value_enum, ignore_case = true)]
+    origin: Option<Origin>,
     /// The name contains this
     #[arg(long, value_name = "PART")]
     name: Option<String>,
@@ -122,6 +131,7 @@ impl Ls {
         // Decided once: a page's token belongs to its list.
         let deleted = of_deleted.then(|| deleted(&request));
         let one_chat = of_one_chat(&request);
+        let one_visitor = of_one_visitor(&request);
         let (found, more) = pages::rows(limit, async |page_size, page_token| {
             if let Some(deleted) = &deleted {
                 let request = pb::ListDeletedFilesRequest { page_size, page_token, ..deleted.clone() };
@@ -131,6 +141,11 @@ impl Ls {
             if let Some(chat) = &one_chat {
                 let request = pb::ListChatFilesRequest { page_size, page_token, ..chat.clone() };
                 let page = files.list_chat_files(request).await?.into_inner();
+                return Ok((page.files, page.next_page_token));
+            }
+            if let Some(visitor) = &one_visitor {
+                let request = pb::ListVisitorFilesRequest { page_size, page_token, ..visitor.clone() };
+                let page = files.list_visitor_files(request).await?.into_inner();
                 return Ok((page.files, page.next_page_token));
             }
             (request.page_size, request.page_token) = (page_size, page_token);
@@ -179,6 +194,8 @@ impl Ls {
             page_size: 0,
             page_token: String::new(),
             with_total: self.total,
+            visitor_id: self.visitor_id.unwrap_or_default(),
+            origin: self.origin.map_or(0, Into::into),
         }
     }
 }
@@ -211,6 +228,14 @@ fn of_one_chat(request: &pb::ListFilesRequest) -> Option<pb::ListChatFilesReques
     })
 }
 
+/// The same list as one of a visitor's files, if that is all that is asked for.
+fn of_one_visitor(request: &pb::ListFilesRequest) -> Option<pb::ListVisitorFilesRequest> {
+    let pb::ListFilesRequest { visitor_id, order, .. } = request.clone();
+    let plain = pb::ListFilesRequest { visitor_id: visitor_id.clone(), order, ..pb::ListFilesRequest::default() };
+    let visitors = pb::ListVisitorFilesRequest { visitor_id, order, ..pb::ListVisitorFilesRequest::default() };
+    (!visitors.visitor_id.is_empty() && *request == plain).then_some(visitors)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,6 +252,20 @@ mod tests {
             pb::ListFilesRequest { chat_ids: Vec::new(), ..one },
         ] {
             assert_eq!(of_one_chat(&other), None);
+        }
+    }
+
+    #[test]
+    fn one_visitor_without_other_filters_asks_for_that_visitors_files() {
+        let one = pb::ListFilesRequest { visitor_id: "v1".into(), order: 2, ..Default::default() };
+        let asked = of_one_visitor(&one).expect("one visitor");
+        assert_eq!((asked.visitor_id.as_str(), asked.order), ("v1", 2));
+        for other in [
+            pb::ListFilesRequest { origin: 1, ..one.clone() },
+            pb::ListFilesRequest { chat_ids: vec!["42".into()], ..one.clone() },
+            pb::ListFilesRequest { visitor_id: String::new(), ..one },
+        ] {
+            assert_eq!(of_one_visitor(&other), None);
         }
     }
 }

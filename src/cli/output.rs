@@ -136,6 +136,11 @@ pub fn file_facts(file: &pb::File) -> String {
     let engine = file.verdict.as_ref().map_or_else(String::new, |v| {
         [v.engine.clone(), v.signature_version.clone(), time(v.time.as_ref())].join(" ").trim().to_owned()
     });
+    // Most files have none.
+    let origin = match file.origin() {
+        pb::Origin::Unspecified => String::new(),
+        origin => short(origin.as_str_name(), "ORIGIN_"),
+    };
     facts(&[
         ("file_id", file.file_id.clone()),
         ("name", file.display_name.clone()),
@@ -146,6 +151,8 @@ pub fn file_facts(file: &pb::File) -> String {
         ("uploader", person(file.uploader.as_ref())),
         ("uploaded", time(file.create_time.as_ref())),
         ("home_chat", file.home_chat_id.clone()),
+        ("visitor_id", file.visitor_id.clone()),
+        ("origin", origin),
         ("chats", file.chat_ids.join(" ") + if file.chat_ids_truncated { " …" } else { "" }),
         ("persistent", file.persistent.to_string()),
         ("verdict", verdict(file.verdict.as_ref())),

@@ -13,7 +13,7 @@ use std::{
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Context, client::Authorized, failure::Failure, output};
+use super::{Context, arguments::Origin, client::Authorized, failure::Failure, output};
 use crate::rpc::pb::{
     self, UploadHeader, file_service_client::FileServiceClient, upload_file_request::Part, upload_header::Target,
 };
@@ -34,6 +34,12 @@ pub struct Upload {
     /// To the library, for no chat
     #[arg(long, group = "target")]
     library: bool,
+    /// For this online visitor, with or without a chat
+    #[arg(long, group = "target", value_name = "ID")]
+    visitor_id: Option<String>,
+    /// Where it comes from, which decides how it ages; services only
+    #[arg(long, value_enum, ignore_case = true)]
+    origin: Option<Origin>,
     /// The name for people, instead of the file's own; with one file only
     #[arg(long)]
     name: Option<String>,
@@ -73,9 +79,10 @@ impl Upload {
         let display_name = self.name.as_deref().or(own).ok_or_else(|| {
             Failure::Usage(format!("{}: its name cannot be known, give one by --name", path.display()))
         })?;
-        let target = match &self.chat {
-            Some(chat) => Target::ChatId(chat.clone()),
-            None => Target::Library(true),
+        let target = match (&self.chat, &self.visitor_id) {
+            (Some(chat), _) => Target::ChatId(chat.clone()),
+            (None, Some(visitor)) => Target::VisitorId(visitor.clone()),
+            (None, None) => Target::Library(true),
         };
         Ok(UploadHeader {
             display_name: display_name.to_owned(),
@@ -83,6 +90,7 @@ impl Upload {
             persistent: self.persistent,
             request_id: self.request_id.clone().unwrap_or_default(),
             message_id: self.message_id.clone().unwrap_or_default(),
+            origin: self.origin.map(Into::into),
             ..UploadHeader::default()
         })
     }

@@ -35,17 +35,22 @@ fn reaches(caller: &Caller, view: &FileView, settings: &Settings) -> bool {
         return false;
     }
     match caller.kind() {
-        CallerKind::Visitor => through_a_chat,
+        CallerKind::Visitor => through_a_chat || is_for(caller, view),
         CallerKind::Operator => {
             view.file.uploader == caller.person
                 || through_a_chat
-                || (view.file.home_chat.is_none() && caller.has(Permission::UseOperator))
+                || (view.file.is_library() && caller.has(Permission::UseOperator))
                 || caller.has(Permission::FileList)
                 || caller.has(Permission::FileDelete)
                 || (caller.has(Permission::UseOperator) && settings.operator_download == OperatorDownload::AnyOperator)
         }
         CallerKind::Service => caller.is_entitled_to_all() || through_a_chat,
     }
+}
+
+/// The file was uploaded for this very visitor.
+fn is_for(caller: &Caller, view: &FileView) -> bool {
+    view.file.visitor_id.as_ref().is_some_and(|id| caller.is_visitor(id))
 }
 
 /// May the bytes of a file within reach be read now, by this way?
@@ -56,17 +61,21 @@ pub fn read(caller: &Caller, view: &FileView, settings: &Settings, now: Time, wa
         CallerKind::Operator => match settings.operator_download {
             OperatorDownload::AnyOperator if caller.has(Permission::UseOperator) => true,
             OperatorDownload::AnyOperator | OperatorDownload::ChatAccess => {
-                view.file.uploader == caller.person || view.file.home_chat.is_none() || through_a_chat
+                view.file.uploader == caller.person || view.file.is_library() || through_a_chat
             }
         },
         CallerKind::Visitor => match (settings.visitor_download, way) {
-            (VisitorDownload::Forever, Way::Direct | Way::Link) | (VisitorDownload::Link, Way::Link) => through_a_chat,
+            (VisitorDownload::Forever, Way::Direct | Way::Link) | (VisitorDownload::Link, Way::Link) => {
+                through_a_chat || is_for(caller, view)
+            }
             (VisitorDownload::Link, Way::Direct) => {
                 return Err(Refusal::new(Reason::DownloadNotAllowed)
                     .because("visitors download by a fresh link only: make one with CreateDownloadLink"));
             }
             (VisitorDownload::WhileChatOpen, Way::Direct | Way::Link) => {
-                view.chats.iter().any(|c| c.is_open_or_in_grace(now, settings.closed_chat_grace_seconds))
+                // What was uploaded for it has no chat that could be closed: reach suffices.
+                let open = |c: &Chat| c.is_open_or_in_grace(now, settings.closed_chat_grace_seconds);
+                is_for(caller, view) || view.chats.iter().any(open)
             }
         },
     };

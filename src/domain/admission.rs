@@ -5,35 +5,18 @@
 //! crate's page. Each decision's answer is a proof that the next step asks for; only this file makes them.
 
 use super::{
-    Caller, CallerKind, Chat, ChatId, Reason, Refusal, RequestId, Sha256, Time,
+    Caller, CallerKind, Chat, Origin, Reason, Refusal, RequestId, Sha256, Time,
     file::VerdictKind,
     media_type::{self, Disagreement, Observed},
     name::{DisplayName, Extension},
-    permission::Permission,
     settings::{AntivirusScope, AntivirusUnscannable, Settings},
 };
 
 mod options;
+mod target;
 pub use options::{UploadOptions, options};
-
-/// Where an upload goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// To a chat: its home.
-    Chat(ChatId),
-    /// To no chat.
-    Library,
-}
-
-impl Target {
-    /// The chat, if there is one.
-    pub const fn chat(&self) -> Option<&ChatId> {
-        match self {
-            Target::Chat(id) => Some(id),
-            Target::Library => None,
-        }
-    }
-}
+pub use target::Target;
+use target::{judge_origin, judge_persistent, judge_target};
 
 /// What the client says of its upload before the first byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +37,8 @@ pub struct Declared {
     pub request_id: Option<RequestId>,
     /// The chat backend's id of the message that carries the file.
     pub message_id: Option<String>,
+    /// Where it comes from.
+    pub origin: Option<Origin>,
 }
 
 /// How the service is, for check 8.
@@ -113,6 +98,7 @@ pub fn admit(
         return Err(Reason::ReadOnly.into());
     }
     let persistent = judge_persistent(caller, &declared)?;
+    judge_origin(caller, &declared)?;
     if declared
         .message_id
         .as_ref()
@@ -148,47 +134,6 @@ pub fn admit(
         return Err(scanner_down());
     }
     Ok(Admitted { name, extension, max_bytes, scan_due, persistent, declared })
-}
-
-/// Checks 2 to 4 for the place an upload goes to.
-fn judge_target(caller: &Caller, target: &Target, chat: Option<&Chat>, settings: &Settings) -> Result<(), Refusal> {
-    let chat = match target {
-        Target::Library => {
-            caller.need(&[Permission::UploadNewFile])?;
-            None
-        }
-        Target::Chat(id) => {
-            if caller.kind() != CallerKind::Visitor {
-                caller.need(&[Permission::UseOperator])?;
-            }
-            Some(caller.see_chat(id, chat)?)
-        }
-    };
-    match (caller.kind(), chat) {
-        (CallerKind::Visitor, Some(chat)) => {
-            if !chat.is_open() {
-                return Err(Reason::ChatClosed.into());
-            }
-            if !chat.upload_override.unwrap_or(settings.visitor_upload_enabled) {
-                return Err(Reason::UploadsDisabled.into());
-            }
-        }
-        (CallerKind::Operator, _) if !settings.operator_upload_enabled => return Err(Reason::UploadsDisabled.into()),
-        (CallerKind::Visitor | CallerKind::Operator | CallerKind::Service, _) => {}
-    }
-    Ok(())
-}
-
-/// A library file is persistent unless the caller says otherwise; others only if a holder of `use_operator` asks.
-fn judge_persistent(caller: &Caller, declared: &Declared) -> Result<bool, Refusal> {
-    match (&declared.target, declared.persistent) {
-        (Target::Library, asked) => Ok(asked.unwrap_or(true)),
-        (Target::Chat(_), None | Some(false)) => Ok(false),
-        (Target::Chat(_), Some(true)) if caller.kind() == CallerKind::Visitor => {
-            Err(Refusal::argument("persistent", "a visitor's file cannot be persistent"))
-        }
-        (Target::Chat(_), Some(true)) => caller.need(&[Permission::UseOperator]).map(|()| true),
-    }
 }
 
 /// The extensions this caller may upload to this chat.

@@ -201,6 +201,26 @@ impl Caller {
         chat.filter(|c| !c.deleted && self.may_access(id, c.owner.as_ref())).ok_or_else(|| self.chat_refusal())
     }
 
+    /// It is this online visitor, by its token.
+    pub fn is_visitor(&self, id: &VisitorId) -> bool {
+        self.kind() == CallerKind::Visitor && self.vid.as_ref() == Some(id)
+    }
+
+    /// Reaches this online visitor: a visitor itself alone, and nobody through a service that may access some chats only,
+    /// as no chat says whose visitor it is. Nobody is told whether there is such a visitor.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`.
+    pub fn see_visitor(&self, id: &VisitorId) -> Result<(), Refusal> {
+        let reaches = match self.kind() {
+            CallerKind::Visitor => self.is_visitor(id),
+            CallerKind::Operator => true,
+            CallerKind::Service => self.chats == ChatSet::All,
+        };
+        let within = self.ceiling.as_ref().is_none_or(|ceiling| ceiling.chats == ChatSet::All);
+        if reaches && within { Ok(()) } else { Err(Refusal::not_found()) }
+    }
+
     /// Asks for one of these permissions.
     pub fn need(&self, any_of: &[Permission]) -> Result<(), Refusal> {
         if self.permissions.has_any(any_of) {

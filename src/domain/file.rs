@@ -3,7 +3,7 @@
 //! Not here: who may do what with a file (`access.rs`) and how one comes to be (`admission.rs`).
 
 use super::{
-    BlobKey, ChatId, FileId, MessageCode, Person, Sha256, Time,
+    BlobKey, ChatId, FileId, MessageCode, Origin, Person, Sha256, Time, VisitorId,
     message_code::CodeHash,
     name::{DisplayName, Extension},
 };
@@ -73,8 +73,12 @@ pub struct File {
     pub media_type: String,
     /// Who uploaded it.
     pub uploader: Person,
-    /// The chat it was uploaded to; `None` for a library file.
+    /// The chat it was uploaded to; `None` for a library file and one for an online visitor.
     pub home_chat: Option<ChatId>,
+    /// The online visitor it was uploaded for.
+    pub visitor_id: Option<VisitorId>,
+    /// Where the service that uploaded it said that it comes from.
+    pub origin: Option<Origin>,
     /// Maintenance never deletes it.
     pub persistent: bool,
     /// Pixels, of an image.
@@ -95,6 +99,11 @@ impl File {
     /// The message code; an image's carries `_img`.
     pub fn message_code(&self) -> MessageCode {
         MessageCode { number: self.number, hash: self.code_hash, image: self.media_type.starts_with("image/") }
+    }
+
+    /// Uploaded for no chat and no online visitor.
+    pub const fn is_library(&self) -> bool {
+        self.home_chat.is_none() && self.visitor_id.is_none()
     }
 
     /// Until when it can be brought back, if it is deleted.

@@ -20,7 +20,7 @@ pub enum HoldOn {
     File(FileId),
     /// Every file whose home this chat is, or that is attached to it, now or later.
     Chat(ChatId),
-    /// Every file that this visitor uploaded or uploads.
+    /// Every file that this visitor uploaded or uploads, or that anybody uploads for the online visitor of this id.
     Visitor(VisitorId),
     /// Every file that this operator uploaded or uploads.
     Operator(OperatorId),

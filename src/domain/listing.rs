@@ -2,7 +2,7 @@
 //!
 //! Not here: the sealing of page tokens (`app/seal.rs`) and the queries (`adapters/sql/listing.rs`).
 
-use super::{ChatId, FileId, Person, Sha256, Time, file::VerdictKind};
+use super::{ChatId, FileId, Origin, Person, Sha256, Time, VisitorId, file::VerdictKind};
 
 /// Smallest and largest page, and the one taken when none is asked for.
 pub const PAGE_SIZES: (u32, u32, u32) = (1, 500, 50);
@@ -64,6 +64,10 @@ pub struct FileFilter {
     pub before: Option<Time>,
     /// The verdict on its bytes.
     pub verdict: Option<VerdictKind>,
+    /// Uploaded for this online visitor.
+    pub visitor: Option<VisitorId>,
+    /// Where it comes from.
+    pub origin: Option<Origin>,
 }
 
 /// A page of files to be listed.

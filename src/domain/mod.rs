@@ -17,6 +17,7 @@ pub mod listing;
 pub mod media_type;
 pub mod message_code;
 pub mod name;
+pub mod origin;
 pub mod permission;
 pub mod refusal;
 pub mod settings;
@@ -28,6 +29,7 @@ pub use file::{Blob, BlobState, File, FileState, FileView, Hit, Verdict, Verdict
 pub use hold::{Hold, HoldOn, Matter};
 pub use ids::{BlobKey, ChatId, FileId, KeyId, OperatorId, RequestId, ServiceId, Sha256, StoreId, Time, VisitorId};
 pub use message_code::{CodeHash, MessageCode};
+pub use origin::{AgesAs, Origin};
 pub use permission::{Permission, Permissions};
 pub use refusal::{Kind, Reason, Refusal};
 pub use settings::Settings;

@@ -29,7 +29,7 @@ macro_rules! permissions {
 permissions! {
     /// Read and change the upload configuration.
     Use = 0, "use";
-    /// Operator uploads to a chat; list a chat's files; attach, detach; rename; set or clear `persistent`.
+    /// Operator uploads to a chat or for an online visitor; list a chat's files; attach, detach; rename; set or clear `persistent`.
     UseOperator = 1, "use_operator";
     /// Upload a library file.
     UploadNewFile = 2, "upload_new_file";

@@ -153,7 +153,7 @@ settings! {
         "Hint to the visitor's page, told in GetUploadOptions: offer one file at a time.";
     visitor_download: VisitorDownload = VisitorDownload::WhileChatOpen,
         SettingKind::Choice(VisitorDownload::NAMES), "chat_file_policy_v",
-        "When a visitor may download files of its own chat: WHILE_CHAT_OPEN (or closed less than the grace ago), LINK (any status, only by a fresh link), FOREVER.";
+        "When a visitor may download files of its own chat: WHILE_CHAT_OPEN (or closed less than the grace ago), LINK (any status, only by a fresh link), FOREVER. What was uploaded for it as an online visitor counts as of an open chat.";
     operator_download: OperatorDownload = OperatorDownload::ChatAccess,
         SettingKind::Choice(OperatorDownload::NAMES), "chat_file_policy_o",
         "What an operator may download: CHAT_ACCESS (own uploads, library files, files attached to a chat it may access) or ANY_OPERATOR.";

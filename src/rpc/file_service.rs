@@ -92,9 +92,18 @@ impl FileService for Files {
         let caller = access::caller(&extensions)?;
         let (chat, request) = files::chat_list_request(request)?;
         let page = self.app.list_chat_files(caller, chat, request).await?;
-        let pb::ListFilesResponse { files, next_page_token, total: _, total_is_lower_bound: _ } =
-            files::page(page, caller);
-        Ok(Response::new(pb::ListChatFilesResponse { files, next_page_token }))
+        Ok(Response::new(files::chat_page(page, caller)))
+    }
+
+    async fn list_visitor_files(
+        &self,
+        request: Request<pb::ListVisitorFilesRequest>,
+    ) -> Result<Response<pb::ListVisitorFilesResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let caller = access::caller(&extensions)?;
+        let (visitor, request) = files::visitor_list_request(request)?;
+        let page = self.app.list_visitor_files(caller, visitor, request).await?;
+        Ok(Response::new(files::visitor_page(page, caller)))
     }
 
     async fn attach_file(

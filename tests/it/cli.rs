@@ -223,6 +223,26 @@ fn settings_are_effective_within_two_seconds() {
 }
 
 #[test]
+fn files_of_an_online_visitor_are_uploaded_listed_and_shown_with_their_origin() {
+    let server = server();
+    let to = ["--visitor-id", "cli-v", "--origin", "SCREENSHOT"];
+    let png = server.sample("png");
+    let shot = server.admin(&["upload", &png, to[0], to[1], to[2], to[3]]).object();
+    assert_eq!((&shot["visitor_id"], &shot["origin"]), (&json!("cli-v"), &json!("ORIGIN_SCREENSHOT")));
+    let visitor = server.token(&["--visitor", "x", "--vid", "cli-v"]);
+    let own = server.json(&visitor, &["upload", &server.sample("pdf"), "--visitor-id", "cli-v"]).object();
+    let listed = server.json(&visitor, &["ls", "--visitor-id", "cli-v"]).lines();
+    assert_eq!(listed.iter().map(id).collect::<Vec<_>>(), [id(&own), id(&shot)]);
+    let shots = server.admin(&["ls", "--visitor-id", "cli-v", "--origin", "screenshot"]).lines();
+    assert_eq!(shots.iter().map(id).collect::<Vec<_>>(), [id(&shot)]);
+    let shown = server.run(&visitor, &["show", id(&shot)]).text();
+    assert!(shown.contains("cli-v") && shown.contains("screenshot"), "{shown}");
+    let words = ["upload", &png, to[0], to[1], to[2], "form"];
+    server.json(&visitor, &words).refused("INVALID_ARGUMENT", "BAD_ARGUMENT");
+    server.json(&visitor, &["ls", "--visitor-id", "another"]).refused("NOT_FOUND", "NOT_FOUND");
+}
+
+#[test]
 fn mistakes_exit_with_2_and_a_server_that_is_not_there_with_4() {
     let server = server();
     for words in [

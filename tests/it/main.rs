@@ -32,6 +32,7 @@ mod minting;
 mod moving;
 mod nodes;
 mod not_found;
+mod online;
 mod orderly;
 mod request_id;
 mod restore;

@@ -18,7 +18,8 @@ const FILES: &str = "  home      uploaded to `mine` by its visitor          fore
   attached  uploaded to `other`, attached to `mine`    closed    of the chat `closed`, closed an hour ago
   detached  uploaded to `mine`, attached nowhere       deleted   was of `mine`
   own       uploaded to `other` by operator 17         never     an id never given
-  library   of no chat, by another operator
+  library   of no chat, by another operator            visited   for the online visitor v1, by the backend
+The visitor of the chat is v1, if it says so by its `vid`; the visitor of another chat is v2.
 Chats: mine, closed, doomed are owned by operator `owner` and named in the claim of those \"with the chat\"; other and
 doomed2 are owned by somebody else; third by nobody; gone is deleted; unknown was never told.
 ";

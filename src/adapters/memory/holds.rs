@@ -14,14 +14,14 @@ use crate::{
 };
 
 impl Tables {
-    /// A file is held, by any of the four ways.
+    /// A file is held, by any of the five ways.
     pub(super) fn is_held(&self, file: &File) -> bool {
         self.holds.values().any(|hold| match &hold.on {
             HoldOn::File(id) => *id == file.id,
             HoldOn::Chat(chat) => {
                 file.home_chat.as_ref() == Some(chat) || self.attachments.contains_key(&(file.number, chat.clone()))
             }
-            HoldOn::Visitor(id) => file.uploader == Person::Visitor(id.clone()),
+            HoldOn::Visitor(id) => file.uploader == Person::Visitor(id.clone()) || file.visitor_id.as_ref() == Some(id),
             HoldOn::Operator(id) => file.uploader == Person::Operator(id.clone()),
         })
     }

@@ -6,7 +6,7 @@
 use data_encoding::HEXLOWER;
 
 use super::{MemoryStore, Tables, actor_columns, keys::KeyRow, uploads::State};
-use crate::domain::{ChatSet, HoldOn, Permission, Person, Time};
+use crate::domain::{AgesAs, ChatSet, File, HoldOn, Permission, Person, Time};
 
 /// One line of its columns; what is not there is `-`.
 fn line<const N: usize>(table: &str, columns: [Option<String>; N]) -> String {
@@ -43,6 +43,13 @@ fn chats(chats: &ChatSet) -> Option<String> {
     match chats {
         ChatSet::All => text("*"),
         ChatSet::Only(ids) => text(ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
+    }
+}
+
+fn ages_as(file: &File) -> Option<String> {
+    match AgesAs::of(file.uploader.kind(), file.origin) {
+        AgesAs::NoOne => None,
+        somebody => name(somebody),
     }
 }
 
@@ -118,6 +125,9 @@ impl Tables {
                     time(file.created_at),
                     file.deleted_at.and_then(time),
                     file.restored_at.and_then(time),
+                    file.visitor_id.as_ref().and_then(text),
+                    file.origin.and_then(name),
+                    ages_as(file),
                 ],
             ));
         }
@@ -164,6 +174,7 @@ impl Tables {
                     id,
                     upload.request_id.as_ref().and_then(|id| text(id.as_str())),
                     upload.target.chat().and_then(text),
+                    upload.target.visitor().and_then(text),
                     text(state),
                     sha256,
                     file,

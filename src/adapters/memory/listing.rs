@@ -59,6 +59,8 @@ impl Tables {
             from,
             before,
             verdict,
+            visitor,
+            origin,
         } = &query.filter;
         let (file, Some(blob)) = (&row.file, self.blobs.get(&row.blob).map(|row| &row.blob)) else { return false };
         let attached_to: Vec<_> =
@@ -83,5 +85,7 @@ impl Tables {
             && from.is_none_or(|from| file.created_at >= from)
             && before.is_none_or(|before| file.created_at < before)
             && verdict.is_none_or(|verdict| blob.verdict.kind == verdict)
+            && visitor.as_ref().is_none_or(|visitor| file.visitor_id.as_ref() == Some(visitor))
+            && origin.is_none_or(|origin| file.origin == Some(origin))
     }
 }

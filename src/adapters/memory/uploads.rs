@@ -126,7 +126,7 @@ impl Tables {
             return Ok(Committed::Ready(Box::new(made)));
         }
         let chat = match &cleared.declared.target {
-            Target::Library => None,
+            Target::Library | Target::Visitor(_) => None,
             Target::Chat(id) => {
                 let chat = self.chats.get(id).cloned();
                 admission::judge_again(caller.kind(), chat.as_ref(), grace_secs, now)?;
@@ -162,6 +162,8 @@ impl Tables {
             media_type: cleared.media_type.to_owned(),
             uploader: caller.person.clone(),
             home_chat: cleared.declared.target.chat().cloned(),
+            visitor_id: cleared.declared.target.visitor().cloned(),
+            origin: cleared.declared.origin,
             persistent: cleared.persistent,
             pixels: cleared.pixels,
             uploaded_sha256: received.sha256,

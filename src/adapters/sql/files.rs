@@ -16,10 +16,10 @@ use super::{
 };
 use crate::{
     domain::{
-        Actor, Blob, Caller, Chat, ChatId, ChatSet, CodeHash, Event, EventKind, File, FileId, FileState, FileView,
-        Person, Reason, Refusal, Settings, Time,
+        Actor, AgesAs, Blob, Caller, Chat, ChatId, ChatSet, CodeHash, Event, EventKind, File, FileId, FileState,
+        FileView, Person, Reason, Refusal, Settings, Time,
         access::{self, DeleteFacts, Deletion, Way},
-        admission::Cleared,
+        admission::{Cleared, Declared},
         file::MAX_CHATS_SHOWN,
         listing::FileRef,
     },
@@ -39,7 +39,8 @@ pub(super) struct NewFile<'a> {
 /// Writes a READY file.
 pub(super) async fn insert(conn: &mut Conn, new: &NewFile<'_>) -> Result<File, StoreError> {
     let NewFile { id, code_hash, cleared, blob, uploader, now } = *new;
-    let home_chat = cleared.declared.target.chat();
+    let Declared { target, origin, .. } = &cleared.declared;
+    let (home_chat, visitor_id) = (target.chat(), target.visitor());
     let number = diesel::insert_into(files::table)
         .values((
             files::id.eq(id.0.as_slice()),
@@ -60,6 +61,9 @@ pub(super) async fn insert(conn: &mut Conn, new: &NewFile<'_>) -> Result<File, S
             files::uploaded_sha256.eq(cleared.received.sha256.0.as_slice()),
             files::revision.eq(1_i64),
             files::created_at.eq(now.0),
+            files::visitor_id.eq(visitor_id.map(|id| id.as_str())),
+            files::origin.eq(origin.map(rows::origin_name)),
+            files::ages_as.eq(rows::ages_as_name(AgesAs::of(uploader.kind(), *origin))),
         ))
         .returning(files::number)
         .get_result(conn)
@@ -74,6 +78,8 @@ pub(super) async fn insert(conn: &mut Conn, new: &NewFile<'_>) -> Result<File, S
         media_type: cleared.media_type.to_owned(),
         uploader: uploader.clone(),
         home_chat: home_chat.cloned(),
+        visitor_id: visitor_id.cloned(),
+        origin: *origin,
         persistent: cleared.persistent,
         pixels: cleared.pixels,
         uploaded_sha256: cleared.received.sha256,

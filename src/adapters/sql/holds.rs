@@ -19,9 +19,10 @@ use crate::{
     ports::{HoldQuery, Stop, StoreError},
 };
 
-/// Whether a row of `files` is held, by any of the four ways.
+/// Whether a row of `files` is held, by any of the five ways.
 const HELD: &str = "(EXISTS (SELECT 1 FROM holds h WHERE h.file_number = files.number) \
      OR EXISTS (SELECT 1 FROM holds h WHERE h.what = files.uploader_kind AND h.target = files.uploader_id) \
+     OR EXISTS (SELECT 1 FROM holds h WHERE h.what = 'VISITOR' AND h.target = files.visitor_id) \
      OR EXISTS (SELECT 1 FROM holds h WHERE h.what = 'CHAT' AND h.target = files.home_chat_id) \
      OR EXISTS (SELECT 1 FROM attachments a JOIN holds h ON h.what = 'CHAT' AND h.target = a.chat_id \
      WHERE a.file_number = files.number))";

@@ -8,8 +8,8 @@ use diesel::prelude::*;
 use super::schema::{blobs, chats, files};
 use crate::{
     domain::{
-        Blob, BlobKey, BlobState, CallerKind, Chat, ChatStatus, CodeHash, File, FileId, FileState, Person, Sha256,
-        Time, Verdict, VerdictKind,
+        AgesAs, Blob, BlobKey, BlobState, CallerKind, Chat, ChatStatus, CodeHash, File, FileId, FileState, Origin,
+        Person, Sha256, Time, Verdict, VerdictKind,
         name::{DisplayName, Extension},
     },
     ports::StoreError,
@@ -25,6 +25,7 @@ macro_rules! names {
 }
 
 names!(CallerKind, kind_name, find_kind, Visitor = "VISITOR", Operator = "OPERATOR", Service = "SERVICE",);
+names!(Origin, origin_name, find_origin, Screenshot = "SCREENSHOT", Form = "FORM", Mail = "MAIL",);
 names!(FileState, file_state_name, find_file_state, Ready = "READY", Deleted = "DELETED",);
 names!(
     BlobState,
@@ -52,6 +53,15 @@ names!(
     Bot = "BOT",
     Closed = "CLOSED",
 );
+
+/// As whose file one ages, as it is stored: nothing for one that never does.
+pub(super) const fn ages_as_name(value: AgesAs) -> Option<&'static str> {
+    match value {
+        AgesAs::Visitor => Some(kind_name(CallerKind::Visitor)),
+        AgesAs::Operator => Some(kind_name(CallerKind::Operator)),
+        AgesAs::NoOne => None,
+    }
+}
 
 /// Tells of a damaged row.
 pub(super) fn corrupt(table: &'static str, column: &'static str, id: impl ToString) -> StoreError {
@@ -90,6 +100,8 @@ pub(super) struct FileRow {
     created_at: i64,
     deleted_at: Option<i64>,
     restored_at: Option<i64>,
+    visitor_id: Option<String>,
+    origin: Option<String>,
 }
 
 impl TryFrom<FileRow> for File {
@@ -116,6 +128,8 @@ impl TryFrom<FileRow> for File {
                 .and_then(|kind| Person::new(kind, &row.uploader_id).ok())
                 .ok_or_else(bad("uploader_id"))?,
             home_chat: row.home_chat_id.map(|id| id.parse()).transpose().map_err(|_| bad("home_chat_id")())?,
+            visitor_id: row.visitor_id.map(|id| id.parse()).transpose().map_err(|_| bad("visitor_id")())?,
+            origin: row.origin.map(|name| find_origin(&name).ok_or_else(bad("origin"))).transpose()?,
             persistent: row.persistent,
             pixels,
             uploaded_sha256: Sha256(bytes("files", "uploaded_sha256", number, &row.uploaded_sha256)?),

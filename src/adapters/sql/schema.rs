@@ -53,6 +53,9 @@ diesel::table! {
         created_at -> BigInt,
         deleted_at -> Nullable<BigInt>,
         restored_at -> Nullable<BigInt>,
+        visitor_id -> Nullable<Text>,
+        origin -> Nullable<Text>,
+        ages_as -> Nullable<Text>,
     }
 }
 
@@ -98,6 +101,7 @@ diesel::table! {
         created_at -> BigInt,
         ended_at -> Nullable<BigInt>,
         multipart -> Nullable<Text>,
+        target_visitor_id -> Nullable<Text>,
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
     ports::{Begun, BytesAt, Commit, Dead, Intent, Stop, Store},
 };
 
+mod ages;
 mod copies;
 #[path = "../../../tests/it/harness/million.rs"]
 mod million;

@@ -41,6 +41,7 @@ struct NewRow<'a> {
     person_id: &'a str,
     request_id: Option<&'a str>,
     target_chat_id: Option<&'a str>,
+    target_visitor_id: Option<&'a str>,
     state: &'static str,
     created_at: i64,
 }
@@ -52,6 +53,7 @@ struct Remembered {
     id: i64,
     state: String,
     target_chat_id: Option<String>,
+    target_visitor_id: Option<String>,
     uploaded_sha256: Option<Vec<u8>>,
     file_id: Option<Vec<u8>>,
     ended_at: Option<i64>,
@@ -64,10 +66,12 @@ impl Remembered {
     }
 
     fn into_before(self) -> Result<Before, StoreError> {
-        let Self { id, target_chat_id, uploaded_sha256, file_id, .. } = self;
-        let target = match target_chat_id {
-            Some(chat) => Target::Chat(chat.parse().map_err(|_| corrupt("uploads", "target_chat_id", id))?),
-            None => Target::Library,
+        let Self { id, target_chat_id, target_visitor_id, uploaded_sha256, file_id, .. } = self;
+        let bad = |column| move |_| corrupt("uploads", column, id);
+        let target = match (target_chat_id, target_visitor_id) {
+            (Some(chat), _) => Target::Chat(chat.parse().map_err(bad("target_chat_id"))?),
+            (None, Some(visitor)) => Target::Visitor(visitor.parse().map_err(bad("target_visitor_id"))?),
+            (None, None) => Target::Library,
         };
         let sha = uploaded_sha256.unwrap_or_default();
         let file = file_id.unwrap_or_default();
@@ -133,6 +137,7 @@ pub(super) async fn begin(conn: &mut Conn, new: NewUpload, admit: Admit) -> Resu
         person_id: new.person.id(),
         request_id: new.request_id.as_ref().map(|id| id.as_str()),
         target_chat_id: new.target.chat().map(|id| id.as_str()),
+        target_visitor_id: new.target.visitor().map(|id| id.as_str()),
         state: RUNNING,
         created_at: new.now.0,
     };
@@ -180,7 +185,7 @@ pub(super) async fn commit(conn: &mut Conn, commit: Commit) -> Result<Committed,
         return Ok(Committed::Ready(Box::new(made)));
     };
     let chat = match &cleared.declared.target {
-        Target::Library => None,
+        Target::Library | Target::Visitor(_) => None,
         Target::Chat(id) => {
             let chat = chats::hold(conn, id.clone()).await?;
             admission::judge_again(caller.kind(), chat.as_ref(), grace_secs, now)?;

@@ -14,6 +14,7 @@ pub mod files;
 pub mod holds;
 pub mod keys;
 pub mod lists;
+pub mod origins;
 pub mod pairing;
 pub mod races;
 pub mod settings;
@@ -84,6 +85,13 @@ contract! {
         deleted_and_quarantined_files_are_in_no_list_and_no_total;
         files_that_come_while_paging_are_neither_repeated_nor_in_the_way;
         files_of_one_instant_and_size_page_by_their_number;
+    }
+    origins {
+        a_file_for_an_online_visitor_is_in_no_chat_and_told_with_its_origin;
+        a_repeated_upload_is_compared_by_its_online_visitor_too;
+        a_visitor_sees_only_what_was_uploaded_for_its_own_vid;
+        files_age_as_their_uploaders_and_those_of_services_by_their_origin;
+        a_hold_on_a_visitor_keeps_what_was_uploaded_for_it;
     }
     pairing {
         of_many_claims_the_first_counts_and_is_confirmed_once;

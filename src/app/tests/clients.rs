@@ -161,6 +161,7 @@ impl Client {
             persistent: None,
             request_id: self.request_id.map(|id| id.parse().expect("valid")),
             message_id: None,
+            origin: None,
         }
     }
 

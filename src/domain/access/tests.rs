@@ -71,6 +71,8 @@ fn view(caller: &Caller, relation: Relation) -> FileView {
             media_type: "application/pdf".into(),
             uploader: if own { caller.person.clone() } else { person("operator:somebody") },
             home_chat: (relation != Relation::Library).then(|| "7".parse().expect("valid")),
+            visitor_id: None,
+            origin: None,
             persistent: false,
             pixels: None,
             uploaded_sha256: Sha256([3; 32]),
@@ -118,6 +120,8 @@ fn letters(mut passes: impl FnMut(Relation) -> bool) -> String {
 fn reach(caller: &Caller, settings: &Settings) -> String {
     letters(|relation| see(caller, Some(&view(caller, relation)), settings).is_ok())
 }
+
+mod online;
 
 #[test]
 fn reach_is_what_the_table_says() {

@@ -2,11 +2,12 @@
 //!
 //! Not here: what agrees with an extension (`media_type/tests.rs`), names (`name.rs`).
 
+mod target;
 mod verdict;
 
 use super::*;
 use crate::domain::{
-    ChatSet, ChatStatus, Permissions,
+    ChatSet, ChatStatus, Permission, Permissions,
     media_type::{ArchiveTrouble, Format, MAX_PIXELS},
 };
 
@@ -57,6 +58,7 @@ fn to_chat(name: &str) -> Declared {
         persistent: None,
         request_id: None,
         message_id: None,
+        origin: None,
     }
 }
 

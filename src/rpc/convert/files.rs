@@ -1,23 +1,26 @@
 //! Files: rows to `File`, upload headers and filters to the domain's.
 //!
-//! Not here: which chats concern a caller; the store's view names no others.
+//! Not here: lists of them (`files/lists.rs`), and which chats concern a caller; the store's view names no others.
 
-use super::{count, disposition::disposition, mask, message_id, order, page_size, size, time, timestamp};
+use super::{count, disposition::disposition, mask, message_id, size, timestamp};
 use crate::{
-    app::{Download, DownloadBy, FilePage, ListRequest},
+    app::{Download, DownloadBy},
     domain::{
-        self, Caller, CallerKind, ChatId, FileState, FileView, Person, Reason, Refusal, VerdictKind,
+        self, Caller, CallerKind, FileState, FileView, Origin, Person, Reason, Refusal, VerdictKind,
         admission::{Declared, Target, UploadOptions},
-        listing::{FileFilter, FileRef},
+        listing::FileRef,
         media_type,
-        name::{DisplayName, is_extension},
+        name::DisplayName,
     },
     ports::{AttachTo, FileChange},
     rpc::{access::Identity, credential::bad_credential, pb},
 };
 
-/// Most ids in one filter.
-const MAX_FILTER_IDS: usize = 100;
+mod lists;
+pub use lists::{
+    chat_list_request, chat_page, deleted_list_request, deleted_page, list_request, page, visitor_list_request,
+    visitor_page,
+};
 
 /// What whoever holds a link is told: what it takes to serve the file, and nothing of people, chats or verdicts.
 fn file_by_link(view: &FileView) -> pb::File {
@@ -54,6 +57,8 @@ pub fn file(view: FileView, caller: &Caller) -> pb::File {
         media_type,
         uploader,
         home_chat: _,
+        visitor_id,
+        origin,
         persistent,
         pixels,
         uploaded_sha256,
@@ -63,6 +68,8 @@ pub fn file(view: FileView, caller: &Caller) -> pb::File {
         restored_at: _,
     } = file;
     let domain::Blob { id: _, key: _, sha256, size, state: _, verdict } = blob;
+    // A visitor is not told of another one.
+    let visitor_id = visitor_id.filter(|id| caller.kind() != CallerKind::Visitor || caller.is_visitor(id));
     pb::File {
         file_id: id.to_string(),
         display_name: display_name.to_string(),
@@ -72,9 +79,11 @@ pub fn file(view: FileView, caller: &Caller) -> pb::File {
         sha256: sha256.to_string(),
         uploaded_sha256: uploaded_sha256.to_string(),
         uploader: Some(person(&uploader)),
+        visitor_id: visitor_id.map(|id| id.to_string()).unwrap_or_default(),
         home_chat_id: home.map(|id| id.to_string()).unwrap_or_default(),
         chat_ids,
         persistent,
+        origin: origin.map_or(pb::Origin::Unspecified, sent_origin).into(),
         width: pixels.and_then(|(width, _)| width.try_into().ok()),
         height: pixels.and_then(|(_, height)| height.try_into().ok()),
         state: match state {
@@ -92,10 +101,23 @@ pub fn file(view: FileView, caller: &Caller) -> pb::File {
     }
 }
 
-/// A row of a deleted file for a caller who may restore it so many days long.
-fn deleted_file(view: FileView, caller: &Caller, grace_days: i64) -> pb::File {
-    let purge_time = view.file.restorable_until(grace_days).map(timestamp);
-    pb::File { purge_time, ..file(view, caller) }
+const fn sent_origin(origin: Origin) -> pb::Origin {
+    match origin {
+        Origin::Screenshot => pb::Origin::Screenshot,
+        Origin::Form => pb::Origin::Form,
+        Origin::Mail => pb::Origin::Mail,
+    }
+}
+
+/// An origin, if one is named.
+fn origin(number: i32) -> Result<Option<Origin>, Refusal> {
+    match pb::Origin::try_from(number) {
+        Ok(pb::Origin::Unspecified) => Ok(None),
+        Ok(pb::Origin::Screenshot) => Ok(Some(Origin::Screenshot)),
+        Ok(pb::Origin::Form) => Ok(Some(Origin::Form)),
+        Ok(pb::Origin::Mail) => Ok(Some(Origin::Mail)),
+        Err(_) => Err(Refusal::argument("origin", "origin is not one of Origin")),
+    }
 }
 
 pub(super) fn person(person: &Person) -> pb::Caller {
@@ -131,12 +153,14 @@ pub fn declared(header: pb::UploadHeader) -> Result<Declared, Refusal> {
         persistent,
         request_id,
         message_id: message,
+        origin: sent_origin,
         target,
     } = header;
     Ok(Declared {
         target: match target {
             Some(Sent::ChatId(id)) => Target::Chat(id.parse()?),
             Some(Sent::Library(library)) => self::library(library)?,
+            Some(Sent::VisitorId(id)) => Target::Visitor(id.parse()?),
             None => return Err(no_target()),
         },
         name: display_name,
@@ -146,6 +170,7 @@ pub fn declared(header: pb::UploadHeader) -> Result<Declared, Refusal> {
         persistent,
         request_id: if request_id.is_empty() { None } else { Some(request_id.parse()?) },
         message_id: message_id(message)?,
+        origin: sent_origin.map(origin).transpose()?.flatten(),
     })
 }
 
@@ -155,6 +180,7 @@ pub fn options_target(request: pb::GetUploadOptionsRequest) -> Result<Target, Re
     match request.target {
         Some(Sent::ChatId(id)) => Ok(Target::Chat(id.parse()?)),
         Some(Sent::Library(library)) => self::library(library),
+        Some(Sent::VisitorId(id)) => Ok(Target::Visitor(id.parse()?)),
         None => Err(no_target()),
     }
 }
@@ -164,7 +190,7 @@ fn library(library: bool) -> Result<Target, Refusal> {
 }
 
 fn no_target() -> Refusal {
-    Refusal::argument("target", "exactly one of chat_id and library must be given")
+    Refusal::argument("target", "exactly one of chat_id, library and visitor_id must be given")
 }
 
 /// What may be uploaded.
@@ -187,131 +213,6 @@ pub fn file_ref(request: pb::GetFileRequest) -> Result<FileRef, Refusal> {
         Some(By::FileId(id)) => Ok(FileRef::Id(id.parse()?)),
         Some(By::MessageCode(code)) => Ok(FileRef::Code(code.parse()?)),
         None => Err(Refusal::argument("by", "exactly one of file_id and message_code must be given")),
-    }
-}
-
-/// Which files `ListFiles` is to list.
-pub fn list_request(request: pb::ListFilesRequest) -> Result<ListRequest, Refusal> {
-    let pb::ListFilesRequest {
-        chat_ids,
-        operator_ids,
-        visitor_only,
-        name_contains,
-        persistent,
-        attached,
-        extension,
-        media_type,
-        sha256,
-        min_size_bytes,
-        max_size_bytes,
-        created_after,
-        created_before,
-        verdict,
-        order: sent_order,
-        page_size: sent_page_size,
-        page_token,
-        with_total,
-    } = request;
-    if name_contains.len() > domain::name::MAX_NAME_BYTES || name_contains.contains('\0') {
-        return Err(Refusal::argument("name_contains", "name_contains has at most 255 bytes and no NUL"));
-    }
-    if !extension.is_empty() && !is_extension(&extension) {
-        return Err(Refusal::argument("extension", "extension must be 1 to 10 of a-z 0-9, without a dot"));
-    }
-    if media_type.len() > 127 || !media_type.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(Refusal::argument("media_type", "media_type is not a media type"));
-    }
-    let filter = FileFilter {
-        chats: ids("chat_ids", &chat_ids, |id| id.parse())?,
-        uploaders: ids("operator_ids", &operator_ids, |id| Person::new(CallerKind::Operator, id))?,
-        visitors_only: visitor_only,
-        name_contains: unless_empty(name_contains),
-        persistent,
-        attached,
-        extension: unless_empty(extension),
-        media_type: unless_empty(media_type),
-        sha256: unless_empty(sha256).map(|s| s.parse()).transpose()?,
-        min_size: min_size_bytes.map(|n| size("min_size_bytes", n)).transpose()?,
-        max_size: max_size_bytes.map(|n| size("max_size_bytes", n)).transpose()?,
-        from: created_after.map(|t| time("created_after", t)).transpose()?,
-        before: created_before.map(|t| time("created_before", t)).transpose()?,
-        verdict: wanted_verdict(verdict)?,
-    };
-    let (order, page_size) = (order(sent_order)?, page_size(sent_page_size)?);
-    Ok(ListRequest { filter, order, page_size, token: page_token, with_total })
-}
-
-/// Which deleted files are to be listed.
-pub fn deleted_list_request(request: pb::ListDeletedFilesRequest) -> Result<ListRequest, Refusal> {
-    let pb::ListDeletedFilesRequest {
-        chat_ids,
-        operator_ids,
-        visitor_only,
-        name_contains,
-        order,
-        page_size,
-        page_token,
-    } = request;
-    list_request(pb::ListFilesRequest {
-        chat_ids,
-        operator_ids,
-        visitor_only,
-        name_contains,
-        order,
-        page_size,
-        page_token,
-        ..Default::default()
-    })
-}
-
-/// Which files of a chat are to be listed.
-pub fn chat_list_request(request: pb::ListChatFilesRequest) -> Result<(ChatId, ListRequest), Refusal> {
-    let pb::ListChatFilesRequest { chat_id, order: sent_order, page_size: sent_page_size, page_token } = request;
-    let (order, page_size) = (order(sent_order)?, page_size(sent_page_size)?);
-    let filter = FileFilter::default();
-    Ok((chat_id.parse()?, ListRequest { filter, order, page_size, token: page_token, with_total: false }))
-}
-
-fn ids<T>(field: &'static str, sent: &[String], read: impl Fn(&str) -> Result<T, Refusal>) -> Result<Vec<T>, Refusal> {
-    if sent.len() > MAX_FILTER_IDS {
-        return Err(
-            Refusal::argument(field, format!("{field} has at most {MAX_FILTER_IDS} ids")).with("limit", MAX_FILTER_IDS)
-        );
-    }
-    sent.iter().map(|id| read(id)).collect()
-}
-
-fn unless_empty(text: String) -> Option<String> {
-    (!text.is_empty()).then_some(text)
-}
-
-fn wanted_verdict(number: i32) -> Result<Option<VerdictKind>, Refusal> {
-    match pb::VerdictKind::try_from(number) {
-        Ok(pb::VerdictKind::Unspecified) => Ok(None),
-        Ok(pb::VerdictKind::Clean) => Ok(Some(VerdictKind::Clean)),
-        Ok(pb::VerdictKind::NotScanned) => Ok(Some(VerdictKind::NotScanned)),
-        Ok(pb::VerdictKind::UnscannableAccepted) => Ok(Some(VerdictKind::UnscannableAccepted)),
-        Err(_) => Err(Refusal::argument("verdict", "verdict is not one of VerdictKind")),
-    }
-}
-
-/// A page of all files.
-pub fn page(page: FilePage, caller: &Caller) -> pb::ListFilesResponse {
-    let FilePage { rows, next_token, total } = page;
-    pb::ListFilesResponse {
-        files: rows.into_iter().map(|view| file(view, caller)).collect(),
-        next_page_token: next_token,
-        total: total.map(|total| count(total.files)),
-        total_is_lower_bound: total.is_some_and(|total| total.is_lower_bound),
-    }
-}
-
-/// A page of deleted files.
-pub fn deleted_page(page: FilePage, caller: &Caller, grace_days: i64) -> pb::ListDeletedFilesResponse {
-    let FilePage { rows, next_token, total: _ } = page;
-    pb::ListDeletedFilesResponse {
-        files: rows.into_iter().map(|view| deleted_file(view, caller, grace_days)).collect(),
-        next_page_token: next_token,
     }
 }
 

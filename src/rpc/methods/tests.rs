@@ -32,6 +32,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("/lhfile.v1.FileService/ListChatFiles", "use_operator +visitors"),
     ("/lhfile.v1.FileService/ListDeletedFiles", "file_restore"),
     ("/lhfile.v1.FileService/ListFiles", "file_list"),
+    ("/lhfile.v1.FileService/ListVisitorFiles", "file_list visitors"),
     ("/lhfile.v1.FileService/UndeleteFile", "file_restore"),
     ("/lhfile.v1.FileService/UpdateFile", "use_operator"),
     ("/lhfile.v1.FileService/UploadFile", "use_operator upload_new_file +visitors"),

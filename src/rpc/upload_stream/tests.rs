@@ -131,6 +131,8 @@ async fn a_header_that_declares_nonsense_is_a_bad_argument() {
         pb::UploadHeader { target: None, ..good() },
         pb::UploadHeader { target: Some(Target::Library(false)), ..good() },
         pb::UploadHeader { target: Some(Target::ChatId("a b".into())), ..good() },
+        pb::UploadHeader { target: Some(Target::VisitorId(String::new())), ..good() },
+        pb::UploadHeader { origin: Some(99), ..good() },
         pb::UploadHeader { size_bytes: Some(-1), ..good() },
         pb::UploadHeader { sha256: Some("x".into()), ..good() },
         pb::UploadHeader { request_id: "a b".into(), ..good() },

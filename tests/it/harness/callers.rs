@@ -43,12 +43,17 @@ fn owned(names: &[&str]) -> Vec<String> {
 pub struct Visitor {
     id: String,
     chats: Vec<String>,
+    vid: Option<String>,
 }
 
 impl Visitor {
     /// The visitor `v-CHAT` of one chat.
     pub fn of_chat(chat: &str) -> Self {
-        Self { id: format!("v-{chat}"), chats: owned(&[chat]) }
+        Self { id: format!("v-{chat}"), chats: owned(&[chat]), vid: None }
+    }
+    /// An online visitor without a chat: `x-VID`, whose `vid` is VID.
+    pub fn online(vid: &str) -> Self {
+        Self { id: format!("x-{vid}"), chats: Vec::new(), vid: Some(vid.to_owned()) }
     }
     /// Another id.
     pub fn named(mut self, id: &str) -> Self {
@@ -59,7 +64,11 @@ impl Visitor {
 
 impl Caller for Visitor {
     fn claims(&self) -> Value {
-        claims(format!("visitor:{}", self.id), &[], &self.chats)
+        let mut claims = claims(format!("visitor:{}", self.id), &[], &self.chats);
+        if let Some(vid) = &self.vid {
+            claims["vid"] = json!(vid);
+        }
+        claims
     }
 }
 

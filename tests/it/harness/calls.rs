@@ -147,6 +147,12 @@ impl Node {
         Ok(self.files().list_chat_files(request(caller, what)).await?.into_inner().files)
     }
 
+    /// The first page of the files for an online visitor.
+    pub async fn visitor_files(&self, vid: &str, caller: &(impl Caller + ?Sized)) -> Result<Vec<pb::File>, Status> {
+        let what = pb::ListVisitorFilesRequest { visitor_id: vid.to_owned(), page_size: 500, ..Default::default() };
+        Ok(self.files().list_visitor_files(request(caller, what)).await?.into_inner().files)
+    }
+
     /// Deletes a file.
     pub async fn delete(&self, file_id: &str, caller: &(impl Caller + ?Sized)) -> Result<(), Status> {
         let what = pb::DeleteFileRequest { file_id: file_id.to_owned() };

@@ -1,7 +1,7 @@
 //! Statements that fill a database with so many files, past the store: what is asked of a long table is asked of these.
 //!
 //! Every second file is attached to the chat `busy`, the others to one of 10,000; every fourth is operator 17's; one of a
-//! hundred is deleted, and one content of a thousand is in quarantine. Two files share a content. There are tombstones of
+//! hundred is deleted, every twentieth is for one of seven online visitors, and one content of a thousand is in quarantine. Two files share a content. There are tombstones of
 //! 40,000 chats, the request ids of every fifth upload, 10,000 hits of the scanner, as many holds, and
 //! 50,000 keys, of which 5,000 were not retired and 250 count.
 //! Not here: running the statements. The unit tests of `src/adapters/sql/` and the benchmark are built with this file, too.
@@ -64,12 +64,14 @@ impl Words {
         );
         let rows = format!(
             "INSERT INTO files (number, id, code_hash, blob_id, state, display_name, extension, media_type, \
-             uploader_kind, uploader_id, home_chat_id, persistent, sha256, size, uploaded_sha256, revision, created_at) \
+             uploader_kind, uploader_id, home_chat_id, persistent, sha256, size, uploaded_sha256, revision, created_at, visitor_id, \
+             ages_as) \
              {} SELECT {first} + i, {id}, {id}, i % {contents} + 1, CASE i % 100 WHEN 0 THEN 'DELETED' ELSE 'READY' \
              END, 'file ' || i || '.pdf', CASE i % 3 WHEN 0 THEN 'pdf' ELSE 'txt' END, 'application/pdf', \
              CASE i % 4 WHEN 0 THEN 'OPERATOR' ELSE 'VISITOR' END, CASE i % 4 WHEN 0 THEN '17' ELSE 'v' || (i % 1000) \
              END, CASE i % 2 WHEN 0 THEN 'busy' ELSE 'c' || (i % 9999 + 2) END, FALSE, {hash}, \
-             ((i % {contents} + 1) * 7919) % 1000003, {hash}, 1, i / 3 FROM s",
+             ((i % {contents} + 1) * 7919) % 1000003, {hash}, 1, i / 3, CASE i % 20 WHEN 0 THEN \
+             'o' || (i % 7) END, CASE i % 4 WHEN 0 THEN 'OPERATOR' ELSE 'VISITOR' END FROM s",
             self.numbers(files),
         );
         let attachments = "INSERT INTO attachments (chat_id, file_number, by_kind, by_id, at, file_created_at, file_size) \

@@ -51,6 +51,11 @@ impl Upload<'_> {
         self.header.target = Some(Target::Library(true));
         self
     }
+    /// For an online visitor.
+    pub fn for_visitor(mut self, vid: &str) -> Self {
+        self.header.target = Some(Target::VisitorId(vid.to_owned()));
+        self
+    }
     /// Makes it idempotent.
     pub fn request_id(mut self, id: &str) -> Self {
         id.clone_into(&mut self.header.request_id);
@@ -101,7 +106,7 @@ impl Upload<'_> {
         let status = super::assert_refused(self.by(caller).await, code, reason);
         let chat = match &self.header.target {
             Some(Target::ChatId(chat)) => chat.as_str(),
-            Some(Target::Library(_)) | None => "",
+            Some(Target::Library(_) | Target::VisitorId(_)) | None => "",
         };
         self.node.assert_no_trace(chat, &self.bytes).await;
         status

@@ -69,6 +69,12 @@ fn token(sub: &str, permissions: &[&str], chats: &[&str]) -> Option<String> {
     Some(sign(&claims(sub, permissions, chats), SECRET))
 }
 
+fn online(sub: &str, chats: &[&str], vid: &str) -> Option<String> {
+    let mut claims = claims(sub, &[], chats);
+    claims["vid"] = json!(vid);
+    Some(sign(&claims, SECRET))
+}
+
 fn operator(name: &str, permissions: &[&str], chats: &[&str]) -> Who {
     Who::new(name, token("operator:17", permissions, chats))
 }
@@ -89,7 +95,7 @@ pub fn uploader(id: &str, chats: &[&str]) -> Who {
 
 /// The visitor of the chat.
 pub fn visitor() -> Who {
-    Who::new("visitor of the chat", token("visitor:v", &[], MINE))
+    Who::new("visitor of the chat", online("visitor:v", MINE, "v1"))
 }
 
 /// All rows, in the table's order.
@@ -103,7 +109,7 @@ pub fn all() -> Vec<Who> {
         Who::new("expired token", Some(sign(&expired, SECRET))),
         Who::new("wrong audience", Some(sign(&audience, SECRET))),
         visitor(),
-        Who::new("visitor of another chat", token("visitor:w", &[], THIRD)),
+        Who::new("visitor of another chat", online("visitor:w", THIRD, "v2")),
         Who::new("visitor with all permissions", token("visitor:w", ALL, THIRD)),
         operator("operator, no permission, chat", &[], MINE),
     ];
@@ -153,7 +159,7 @@ fn acting() -> Vec<Who> {
             subject: subject.to_owned(),
             chats: strings(chats),
             permissions: strings(permissions),
-            vid: None,
+            vid: subject.starts_with("visitor").then(|| "v1".to_owned()),
         })
     };
     let all = |name: &str| service(name, ALL, ALL);

@@ -39,6 +39,7 @@ const DOWNLOADS: &[&str] = &[
     "closed",
     "deleted",
     "never",
+    "visited",
     "link",
     "dead link",
     "forged link",
@@ -52,15 +53,16 @@ pub const BLOCKS: &[Block] = &[
     block("FileService/CreateDownloadLink", "by the file's relation", FILES),
     block("FileService/ListFiles", "letters of the files shown; then of those in one chat", &["all", "mine", "other"]),
     block("FileService/ListChatFiles", "letters of the files shown", CHAT_COLUMNS),
+    block("FileService/ListVisitorFiles", "letters of the files shown", &["v1", "v2"]),
     block(
         "FileService/GetUploadOptions",
         "where to; no(..) is an answer that says why not",
-        &["mine", "other", "closed", "gone", "unknown", "library"],
+        &["mine", "other", "closed", "gone", "unknown", "library", "v1"],
     ),
     block(
         "FileService/UploadFile",
         "where to; a PDF unless it says txt (not in visitors' list); persistent: as asked for",
-        &["mine", "other", "closed", "gone", "unknown", "library", "mine, txt", "mine, persistent"],
+        &["mine", "other", "closed", "gone", "unknown", "library", "v1", "mine, txt", "mine, persistent"],
     ),
     block(
         "FileService/AttachFile",
@@ -240,9 +242,18 @@ async fn read(
             let files = world.files.list_chat_files(who.request(request)).await?.into_inner().files;
             Ok(table::shown(&world.letters(&files)))
         }
+        "ListVisitorFiles" => {
+            let request = pb::ListVisitorFilesRequest { visitor_id: chat_id, page_size: 500, ..Default::default() };
+            let files = world.files.list_visitor_files(who.request(request)).await?.into_inner().files;
+            Ok(table::shown(&world.letters(&files)))
+        }
         "GetUploadOptions" => {
             use get_upload_options_request::Target;
-            let target = if column == "library" { Target::Library(true) } else { Target::ChatId(chat_id) };
+            let target = match column {
+                "library" => Target::Library(true),
+                "v1" => Target::VisitorId(chat_id),
+                _ => Target::ChatId(chat_id),
+            };
             let request = pb::GetUploadOptionsRequest { target: Some(target) };
             let options = world.files.get_upload_options(who.request(request)).await?.into_inner();
             assert_eq!(options.allowed, options.reasons.is_empty(), "allowed, or reasons why not");
@@ -250,7 +261,11 @@ async fn read(
             Ok(if options.allowed { "OK".to_owned() } else { format!("no({})", reasons.join(" ")) })
         }
         "UploadFile" => {
-            let target = if column == "library" { Target::Library(true) } else { Target::ChatId(chat_id) };
+            let target = match column {
+                "library" => Target::Library(true),
+                "v1" => Target::VisitorId(chat_id),
+                _ => Target::ChatId(chat_id),
+            };
             let name = if column.ends_with("txt") { "upload.txt" } else { "upload.pdf" };
             let persistent = column.ends_with("persistent").then_some(true);
             world.try_upload(who, name, target, |header| header.persistent = persistent).await.map(ok)

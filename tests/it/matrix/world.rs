@@ -23,8 +23,10 @@ use crate::harness::{
 /// The relations of a file to the caller "with the chat", who is operator 17 or the visitor:
 /// home: uploaded to `mine` by its visitor; attached: uploaded to `other`, attached to `mine` too; detached: uploaded
 /// to `mine`, attached nowhere; own: uploaded to `other` by operator 17; library: of no chat; foreign: of `other`;
-/// closed: of the chat `closed`, closed an hour ago; deleted: was of `mine`; never: an id never given.
-pub const FILES: &[&str] = &["home", "attached", "detached", "own", "library", "foreign", "closed", "deleted", "never"];
+/// closed: of the chat `closed`, closed an hour ago; deleted: was of `mine`; never: an id never given; visited: for the
+/// online visitor v1.
+pub const FILES: &[&str] =
+    &["home", "attached", "detached", "own", "library", "foreign", "closed", "deleted", "never", "visited"];
 
 /// An id that was never given.
 const NEVER: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -169,6 +171,7 @@ impl World {
             "own" => self.upload(&uploader("17", &["other"]), &name, chat("other")).await.file_id,
             "library" => self.upload(&uploader("librarian", &[]), &name, library).await.file_id,
             "closed" => self.upload(&backend(), &name, chat("closed")).await.file_id,
+            "visited" => self.upload(&backend(), &name, Target::VisitorId("v1".to_owned())).await.file_id,
             _ => NEVER.to_owned(),
         };
         match kind {

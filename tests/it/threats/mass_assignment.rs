@@ -110,8 +110,8 @@ async fn fields_that_no_client_may_set_change_nothing_of_an_upload() {
         target,
         ..Default::default()
     };
-    // `visitor_id`, `preview` and `origin` of later versions, and everything that `File` has beyond.
-    let header = with_fields(&header, &[7, 9, 12, 13, 14, 17, 18, 19, 20, 21]);
+    // `preview` of a later version, and everything that `File` has beyond.
+    let header = with_fields(&header, &[9, 13, 14, 17, 18, 19, 20, 21]);
     let mut first = Vec::new();
     prost::encoding::bytes::encode(1, &header, &mut first);
     first.extend(smuggled());

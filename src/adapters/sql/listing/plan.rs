@@ -1,17 +1,17 @@
 //! Which index a list walks, and the text of its statements.
 //!
-//! The choice is by what the filters name: a hash, one chat, one uploader, an extension, or nothing. The rest of the
+//! The choice is by what the filters name: a hash, an online visitor, one chat, one uploader, an extension, or nothing. The rest of the
 //! filters are looked at row by row. Not here: how far a page walks (`super`).
 
 use diesel::QueryableByName;
 
 use super::super::{
     by_index, lower,
-    rows::{blob_state_name, file_state_name, kind_name, verdict_name},
+    rows::{blob_state_name, file_state_name, kind_name, origin_name, verdict_name},
     statement::Statement,
 };
 use crate::domain::{
-    BlobState, CallerKind, ChatId, FileState, Person, Sha256, Time,
+    BlobState, CallerKind, ChatId, FileState, Person, Sha256, Time, VisitorId,
     listing::{FileFilter, FileQuery, Order, Place},
 };
 
@@ -35,6 +35,7 @@ impl From<Spot> for Place {
 enum Along<'q> {
     All,
     Hash(Sha256),
+    Visitor(&'q VisitorId),
     Chat(&'q ChatId),
     Uploader(&'q Person),
     Extension(&'q str),
@@ -53,10 +54,12 @@ impl<'q> Plan<'q> {
     pub(in super::super::super) fn new(query: &'q FileQuery) -> Self {
         let filter = &query.filter;
         let scope = query.scope.as_deref();
-        let along = match (filter.sha256, filter.chats.as_slice(), scope, filter.uploaders.as_slice()) {
+        let visitor = filter.visitor.as_ref();
+        let along = match (filter.sha256, visitor, filter.chats.as_slice(), scope, filter.uploaders.as_slice()) {
             (Some(sha256), ..) => Along::Hash(sha256),
-            (None, [chat], ..) | (None, _, Some([chat]), _) => Along::Chat(chat),
-            (None, _, _, [person]) => Along::Uploader(person),
+            (None, Some(visitor), ..) => Along::Visitor(visitor),
+            (None, None, [chat], ..) | (None, None, _, Some([chat]), _) => Along::Chat(chat),
+            (None, None, _, _, [person]) => Along::Uploader(person),
             _ => filter.extension.as_deref().map_or(Along::All, Along::Extension),
         };
         // Files of one hash are all of one size: any order of theirs is "largest first", so they need no index for it.
@@ -90,6 +93,7 @@ impl<'q> Plan<'q> {
         let (table, by_time, by_size) = match self.along {
             Along::All => ("files", "files_created", "files_size"),
             Along::Hash(_) => ("files", "files_sha256", "files_sha256"),
+            Along::Visitor(_) => ("files", "files_visitor_created", "files_visitor_size"),
             Along::Chat(_) => ("attachments", "attachments_created", "attachments_size"),
             Along::Uploader(_) => ("files", "files_uploader_created", "files_uploader_size"),
             Along::Extension(_) => ("files", "files_extension_created", "files_extension_size"),
@@ -104,7 +108,7 @@ impl<'q> Plan<'q> {
             Along::Chat(chat) => {
                 s.sql("d.chat_id = ").text(chat.as_str());
             }
-            Along::All | Along::Hash(_) | Along::Uploader(_) | Along::Extension(_) => {
+            Along::All | Along::Hash(_) | Along::Visitor(_) | Along::Uploader(_) | Along::Extension(_) => {
                 s.sql("d.state = ").text(self.state());
             }
         }
@@ -112,6 +116,9 @@ impl<'q> Plan<'q> {
             Along::All | Along::Chat(_) => {}
             Along::Hash(sha256) => {
                 s.sql(" AND d.sha256 = ").bytes(&sha256.0);
+            }
+            Along::Visitor(id) => {
+                s.sql(" AND d.visitor_id = ").text(id.as_str());
             }
             Along::Uploader(person) => {
                 s.sql(" AND d.uploader_kind = ").text(kind_name(person.kind()));
@@ -235,6 +242,8 @@ impl<'q> Plan<'q> {
             from: _,
             before: _,
             verdict,
+            visitor,
+            origin,
         } = self.filter;
         let chats = Some(chats.as_slice()).filter(|chats| !chats.is_empty());
         for set in [chats, self.scope].into_iter().flatten() {
@@ -275,6 +284,14 @@ impl<'q> Plan<'q> {
         if let Some(sha256) = sha256 {
             column(s, "sha256");
             s.bytes(&sha256.0);
+        }
+        if let Some(visitor) = visitor {
+            column(s, "visitor_id");
+            s.text(visitor.as_str());
+        }
+        if let Some(origin) = origin {
+            column(s, "origin");
+            s.text(origin_name(*origin));
         }
         if let Some(part) = name_contains {
             s.sql(" AND ")

@@ -110,6 +110,7 @@ async fn row_that_others_name_is_not_removed_and_said_so() {
         file.extend(["READY", "a.txt", "txt", "text/plain", "OPERATOR", "17"].map(text));
         file.extend([Cell::Null, Cell::Bool(false), Cell::Null, Cell::Null, bytes(3), Cell::Int(1), bytes(3)]);
         file.extend([Cell::Int(1), Cell::Int(1), Cell::Null, Cell::Null]);
+        file.extend([text("v"), Cell::Null, text("OPERATOR")]);
         side.put(&files, &[file]).await.expect("taken");
         assert!(!side.delete(&blobs, &[vec![Cell::Int(5)]]).await.expect("an answer"));
         assert!(side.delete(&files, &[vec![Cell::Int(7)]]).await.expect("an answer"));

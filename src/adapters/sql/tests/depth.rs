@@ -37,7 +37,9 @@ fn lists() -> Vec<(&'static str, FileFilter, [&'static str; 2])> {
     let chat = FileFilter { chats: vec!["busy".parse().expect("valid")], ..all() };
     let person = FileFilter { uploaders: vec!["operator:17".parse().expect("valid")], ..all() };
     let extension = FileFilter { extension: Some("txt".into()), ..all() };
+    let visitor = FileFilter { visitor: Some("o1".parse().expect("valid")), ..all() };
     vec![
+        ("of an online visitor", visitor, ["files_visitor_created", "files_visitor_size"]),
         ("all", all(), ["files_created", "files_size"]),
         ("of a chat", chat, ["attachments_created", "attachments_size"]),
         ("of an uploader", person, ["files_uploader_created", "files_uploader_size"]),

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     domain::{
-        Event, EventKind, HoldOn, Matter, StoreId,
+        Event, EventKind, HoldOn, Matter, Origin, StoreId,
         key::Reach,
         listing::{FileFilter, FileQuery, Order, Place, Total},
     },
@@ -74,10 +74,11 @@ pub(super) async fn every_call(w: &World, store: &Explained) {
     w.store.restore_file(by, &all, &settings, w.now()).await.expect("restores");
     w.store.delete_file(by, &own, &settings, w.now()).await.expect("deletes");
     w.upload(&all, &Upload { tag: 2, ..Upload::to(chat("a")) }).await;
+    w.upload(&all, &Upload { tag: 3, request_id: Some("r4".into()), ..Upload::to(for_visitor("v")) }).await;
     let third = w.started(&own, &Upload::to(Target::Library)).await;
     w.store.renew_leases(&[first, second, third], w.now(), 60).await.expect("renews");
     let later = w.now().plus_secs(crate::ports::REQUEST_ID_SECS + 60);
-    assert_eq!(w.store.trim_request_ids(later).await.expect("trims"), 2);
+    assert_eq!(w.store.trim_request_ids(later).await.expect("trims"), 3);
     w.store.quarantine(sha(0), verdict(VerdictKind::Infected, "1"), "x", None).await.expect("quarantines");
     w.store.delete_chat(&"a".parse().expect("valid"), 0, Actor::SYSTEM, w.now()).await.expect("deletes");
     let one = vec![("one_file_at_a_time", crate::domain::settings::SettingValue::Bool(true))];
@@ -135,6 +136,8 @@ async fn every_list_walks_its_own_index_in_order() {
     let (w, store) = explained().await;
     w.put("a", ChatStatus::Active, None).await;
     w.upload(&service(&["*"]), &Upload { name: "a.zzz".into(), ..Upload::to(chat("a")) }).await;
+    // One file for all lists.
+    w.execute("UPDATE files SET visitor_id = 'v', origin = 'FORM'");
     plans(&store).await;
     let all = FileFilter::default;
     let a = || vec!["a".parse().expect("valid")];
@@ -150,12 +153,19 @@ async fn every_list_walks_its_own_index_in_order() {
             "files_extension_created",
             "files_extension_size",
         ),
+        (
+            FileFilter { visitor: Some("v".parse().expect("valid")), chats: a(), ..all() },
+            None,
+            "files_visitor_created",
+            "files_visitor_size",
+        ),
         (FileFilter { sha256: Some(sha(0)), ..all() }, None, "files_sha256", "files_sha256"),
         (
             FileFilter {
                 name_contains: Some("a".into()),
                 attached: Some(true),
                 verdict: Some(VerdictKind::Clean),
+                origin: Some(Origin::Form),
                 from: Some(Time(0)),
                 before: Some(Time(i64::MAX)),
                 min_size: Some(1),

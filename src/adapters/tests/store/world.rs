@@ -16,7 +16,7 @@ use super::engines::cluster::cluster;
 use crate::{
     adapters::memory::MemoryStore,
     domain::{
-        Actor, BlobKey, Caller, Ceiling, ChatSet, ChatStatus, CodeHash, FileId, FileView, KeyId, Permission,
+        Actor, BlobKey, Caller, Ceiling, ChatSet, ChatStatus, CodeHash, FileId, FileView, KeyId, Origin, Permission,
         Permissions, Settings, Sha256, Time, Verdict, VerdictKind,
         admission::{self, Admitted, Cleared, Declared, Finding, Received, Target},
         key::Key,
@@ -62,6 +62,16 @@ pub fn operator(id: &str, chats: &[&str], permissions: &[Permission]) -> Caller 
 
 pub fn visitor(id: &str, chats: &[&str]) -> Caller {
     Caller { person: format!("visitor:{id}").parse().expect("valid"), ..operator("0", chats, &[]) }
+}
+
+/// A visitor without a chat, known by this id.
+pub fn online(vid: &str) -> Caller {
+    Caller { vid: Some(vid.parse().expect("valid")), ..visitor("x", &[]) }
+}
+
+/// For an online visitor.
+pub fn for_visitor(vid: &str) -> Target {
+    Target::Visitor(vid.parse().expect("valid"))
 }
 
 pub fn service(chats: &[&str]) -> Caller {
@@ -113,11 +123,21 @@ pub struct Upload {
     pub persistent: Option<bool>,
     pub request_id: Option<String>,
     pub message_id: Option<String>,
+    pub origin: Option<Origin>,
 }
 
 impl Upload {
     pub fn to(target: Target) -> Self {
-        Self { target, name: "a.txt".into(), tag: 0, size: 10, persistent: None, request_id: None, message_id: None }
+        Self {
+            target,
+            name: "a.txt".into(),
+            tag: 0,
+            size: 10,
+            persistent: None,
+            request_id: None,
+            message_id: None,
+            origin: None,
+        }
     }
 }
 
@@ -176,6 +196,7 @@ impl World {
             persistent: upload.persistent,
             request_id: None,
             message_id: upload.message_id.clone(),
+            origin: upload.origin,
         };
         let id = upload.target.chat().cloned();
         let open = id.map(|id| crate::domain::Chat {

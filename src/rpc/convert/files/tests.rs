@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::{
     Blob, BlobKey, BlobState, Chat, ChatSet, ChatStatus, CodeHash, FileId, Permissions, Sha256, Time, Verdict,
-    name::Extension,
+    listing::FileFilter, name::Extension,
 };
 
 fn chat(id: &str) -> Chat {
@@ -30,6 +30,8 @@ fn view(home: Option<&str>, chats: &[&str]) -> FileView {
             media_type: "image/png".into(),
             uploader: "operator:17".parse().expect("valid"),
             home_chat: home.map(|id| id.parse().expect("valid")),
+            visitor_id: None,
+            origin: None,
             persistent: false,
             pixels: Some((3, 4)),
             uploaded_sha256: Sha256([5; 32]),
@@ -87,6 +89,19 @@ fn the_home_chat_is_told_only_to_who_may_access_it() {
     assert_eq!(home(&[], &Caller { ceiling: Some(ceiling), ..caller(&["*"]) }), "");
 }
 
+#[test]
+fn a_visitor_is_told_of_no_other_online_visitor() {
+    let mut view = view(None, &["42"]);
+    (view.file.visitor_id, view.file.origin) = (Some("v1".parse().expect("valid")), Some(Origin::Screenshot));
+    let told = file(view.clone(), &caller(&[]));
+    assert_eq!((told.visitor_id.as_str(), told.origin()), ("v1", pb::Origin::Screenshot));
+    for (vid, told) in [(Some("v1"), "v1"), (Some("v2"), ""), (None, "")] {
+        let vid = vid.map(|vid| vid.parse().expect("valid"));
+        let visitor = Caller { person: "visitor:v1".parse().expect("valid"), vid, ..caller(&["42"]) };
+        assert_eq!(file(view.clone(), &visitor).visitor_id, told);
+    }
+}
+
 fn download(by_link: bool) -> Download {
     Download {
         view: view(Some("42"), &["42"]),
@@ -128,6 +143,7 @@ fn a_download_says_how_to_serve_it_and_inline_only_what_is_harmless() {
 fn a_list_asks_within_bounds() {
     let ids = |n: usize| vec!["1".to_owned(); n];
     let sent = pb::ListFilesRequest::default;
+    assert!(visitor_list_request(pb::ListVisitorFilesRequest::default()).is_err(), "a visitor must be named");
     let empty = list_request(sent()).expect("nothing in particular");
     assert_eq!((empty.filter, empty.page_size), (FileFilter::default(), 50));
     assert!(list_request(pb::ListFilesRequest { chat_ids: ids(100), operator_ids: ids(100), ..sent() }).is_ok());
@@ -144,6 +160,8 @@ fn a_list_asks_within_bounds() {
         (pb::ListFilesRequest { min_size_bytes: Some(-1), ..sent() }, "min_size_bytes"),
         (pb::ListFilesRequest { max_size_bytes: Some(i64::MIN), ..sent() }, "max_size_bytes"),
         (pb::ListFilesRequest { verdict: 99, ..sent() }, "verdict"),
+        (pb::ListFilesRequest { visitor_id: "a b".into(), ..sent() }, "visitor_id"),
+        (pb::ListFilesRequest { origin: 99, ..sent() }, "origin"),
         (pb::ListFilesRequest { order: 99, ..sent() }, "order"),
         (pb::ListFilesRequest { page_size: 501, ..sent() }, "page_size"),
         (pb::ListFilesRequest { page_size: -1, ..sent() }, "page_size"),

@@ -4,7 +4,7 @@
 
 use super::super::{acting, operator, service, visitor};
 use crate::domain::{
-    Caller, ChatId, Permission, Settings, VerdictKind,
+    Caller, ChatId, Origin, Permission, Settings, VerdictKind, VisitorId,
     admission::Target,
     listing::{FileFilter, FileQuery, Order},
     settings::{OperatorDownload, VisitorDownload},
@@ -57,8 +57,20 @@ impl Draw {
         (0..self.below(most + 1)).map(|_| self.chat()).collect()
     }
 
+    pub fn online(&mut self) -> VisitorId {
+        self.of(&["v", "w"]).parse().expect("valid")
+    }
+
+    pub fn origin(&mut self) -> Origin {
+        self.of(&[Origin::Screenshot, Origin::Form, Origin::Mail])
+    }
+
     pub fn target(&mut self) -> Target {
-        if self.once_in(4) { Target::Library } else { Target::Chat(self.chat()) }
+        match self.below(5) {
+            0 => Target::Library,
+            1 => Target::Visitor(self.online()),
+            _ => Target::Chat(self.chat()),
+        }
     }
 
     /// Callers of every kind and reach; some act for somebody.
@@ -73,7 +85,7 @@ impl Draw {
             &[Permission::UseOperator, Permission::LegalHold],
         ];
         let caller = match self.below(5) {
-            0 => visitor(self.of(&["v", "w"]), chats),
+            0 => Caller { vid: self.maybe(Self::online), ..visitor(self.of(&["v", "w"]), chats) },
             1 => service(chats),
             2 => service(&["*"]),
             _ => operator(self.of(&["17", "18"]), chats, self.of(rights)),
@@ -110,7 +122,7 @@ impl Draw {
         let mut filter = FileFilter::default();
         // Few at once: all of them together let nothing through.
         for _ in 0..self.below(3) {
-            match self.below(13) {
+            match self.below(15) {
                 0 => filter.chats = self.chats(3),
                 1 => filter.uploaders = (0..self.below(3)).map(|_| self.caller().person).collect(),
                 2 => filter.visitors_only = true,
@@ -126,6 +138,8 @@ impl Draw {
                 9 => filter.min_size = Some(10 + self.below(5)),
                 10 => filter.max_size = Some(10 + self.below(5)),
                 11 => (filter.from, filter.before) = (self.maybe(time), self.maybe(time)),
+                12 => filter.visitor = Some(self.online()),
+                13 => filter.origin = Some(self.origin()),
                 _ => filter.verdict = Some(self.verdict_kind()),
             }
         }

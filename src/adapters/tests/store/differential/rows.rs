@@ -41,6 +41,9 @@ const TABLES: &[(&str, &str, &[&str])] = &[
             "f.created_at",
             "f.deleted_at",
             "f.restored_at",
+            "f.visitor_id",
+            "~f.origin",
+            "~f.ages_as",
         ],
     ),
     (
@@ -59,6 +62,7 @@ const TABLES: &[(&str, &str, &[&str])] = &[
             "person_id",
             "request_id",
             "target_chat_id",
+            "target_visitor_id",
             "~state",
             "#uploaded_sha256",
             "#file_id",

@@ -38,6 +38,7 @@ impl Side {
             request_id: draw.maybe(|draw| draw.of(&["r1", "r2", "r3"]).to_owned()),
             message_id: draw.maybe(|draw| draw.of(&["m1", "m2"]).to_owned()),
             persistent: if draw.once_in(4) { Some(draw.once_in(2)) } else { None },
+            origin: if draw.once_in(3) { Some(draw.origin()) } else { None },
             ..Upload::to(draw.target())
         };
         let declared = Declared {
@@ -49,6 +50,7 @@ impl Side {
             persistent: upload.persistent,
             request_id: None,
             message_id: upload.message_id.clone(),
+            origin: upload.origin,
         };
         let asking = caller.clone();
         let health = Service { scanner_healthy: true, room_bytes: u64::MAX };
