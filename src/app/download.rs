@@ -4,6 +4,7 @@
 //! whole file goes out only if its SHA-256 holds.
 
 use std::{
+    ops::Range,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -102,10 +103,10 @@ impl App {
         let started = tokio::time::Instant::now();
         let chunks = if length == size {
             let hash = Arc::new(Mutex::new(sha2::Sha256::new()));
-            let stream = self.blobs.open(view.blob.key, range, Some(tap(&hash))).await?;
-            self.checked(stream, hash, view.blob.sha256, file)
+            let stream = self.open_bytes(&caller, view, range, Some(tap(&hash))).await?;
+            self.checked(stream, hash, view.blob.sha256, file, caller.clone())
         } else {
-            self.blobs.open(view.blob.key, range, None).await?.map(|chunk| Ok(chunk?)).boxed()
+            self.open_bytes(&caller, view, range, None).await?.map(|chunk| Ok(chunk?)).boxed()
         };
         metrics::histogram!(names::BLOB_SECONDS, names::OP => "open").record(started.elapsed());
         // The place is held as long as the bytes are on their way.
@@ -125,6 +126,26 @@ impl App {
         })
     }
 
+    /// Bytes that are not there may have been purged with their file since it was found.
+    async fn open_bytes(
+        &self,
+        caller: &Caller,
+        view: &FileView,
+        range: Range<u64>,
+        tap: Option<Tap>,
+    ) -> Result<BlobStream, Error> {
+        match self.blobs.open(view.blob.key, range, tap).await {
+            Err(BlobError::Missing(_)) if self.is_gone(caller, view.file.id).await => Err(Refusal::not_found().into()),
+            opened => Ok(opened?),
+        }
+    }
+
+    /// The file is not there any more, not even deleted. Where nobody can say, it is.
+    async fn is_gone(&self, caller: &Caller, file: FileId) -> bool {
+        let found = self.store.find_file(FileRef::Id(file), caller).await;
+        found.is_ok_and(|found| found.is_none())
+    }
+
     /// Passes chunks on one behind, so that the last one goes out only after the hash was found right.
     fn checked(
         self: &Arc<Self>,
@@ -132,11 +153,12 @@ impl App {
         hash: Arc<Mutex<sha2::Sha256>>,
         expected: Sha256,
         file: FileId,
+        caller: Caller,
     ) -> Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>> {
         let app = Arc::clone(self);
         let start = (stream, None::<Bytes>, false);
         futures_util::stream::unfold(start, move |(mut stream, mut held, done)| {
-            let (app, hash) = (Arc::clone(&app), Arc::clone(&hash));
+            let (app, hash, caller) = (Arc::clone(&app), Arc::clone(&hash), caller.clone());
             async move {
                 if done {
                     return None;
@@ -150,6 +172,9 @@ impl App {
                         }
                         Some(Err(error)) => {
                             if matches!(error, BlobError::Missing(_)) {
+                                if app.is_gone(&caller, file).await {
+                                    return Some((Err(Refusal::not_found().into()), (stream, None, true)));
+                                }
                                 app.record_corruption(file).await;
                             }
                             return Some((Err(error.into()), (stream, None, true)));

@@ -16,6 +16,7 @@ use crate::telemetry::names;
 mod antivirus_test;
 mod changes;
 mod chats;
+mod deleting;
 mod download;
 mod draft;
 mod error;
@@ -29,6 +30,7 @@ pub mod moving;
 mod outlive;
 mod pages;
 mod publish;
+mod purging;
 mod recovery;
 mod repeat;
 mod scanning;
@@ -39,12 +41,14 @@ mod upload;
 
 pub use antivirus_test::{AntivirusTest, TestResult};
 pub use chats::ChatPage;
+pub use deleting::{DeletedFiles, MAX_DELETED};
 pub use download::{Download, DownloadBy};
 pub use error::Error;
 pub use health::{Health, Part as HealthPart};
 pub use holds::HoldPage;
 pub use keys::{KEY_PREFIX, KeyPage, KeyRing, KeySecret};
 pub use library::{FilePage, ListRequest};
+pub use purging::PurgeBatch;
 pub use scanning::{CanaryResult, MemberStatus, ScannerState, ScannerStatus, Scanning};
 pub use seal::{Purpose, Secrets, TokenKey, token_keys};
 pub use settings::settings_etag;
@@ -146,6 +150,7 @@ pub struct App {
     looks: tokio::sync::Semaphore,
     health: health::Board,
     alive: draft::Alive,
+    purging: purging::Next,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -188,6 +193,7 @@ impl App {
             looks: tokio::sync::Semaphore::new(LOOKS),
             health: health::Board::default(),
             alive: draft::Alive::default(),
+            purging: purging::Next::default(),
             store: parts.store,
             spool: parts.spool,
             blobs: parts.blobs,

@@ -6,4 +6,5 @@ mod clients;
 mod faults;
 mod faulty;
 mod node;
+mod purging;
 mod schedules;

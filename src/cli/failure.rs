@@ -120,6 +120,7 @@ fn next_step(reason: &str) -> Option<&'static str> {
         Reason::ScannerDown => "`lhfile scanner status` and `lhfile doctor` say why",
         Reason::UploadsDisabled | Reason::DownloadNotAllowed => "`lhfile settings get` shows the rules",
         Reason::BadSetting => "`lhfile settings describe` shows types and bounds",
+        Reason::ConfirmationNeeded => "`lhfile ls` with the same filters shows them",
         Reason::EtagMismatch => "`lhfile show` tells the new etag",
         Reason::Infected | Reason::Unscannable => "`lhfile test-antivirus PATH --explain` tells more",
         Reason::Corrupt => "restore the file from a backup",

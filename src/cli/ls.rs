@@ -58,7 +58,7 @@ const NOT_OF_DELETED: [&str; 13] = [
 
 /// Which files; filters are joined by AND.
 #[derive(Debug, Args)]
-pub struct Ls {
+pub struct Filter {
     /// Attached to this chat; may be repeated
     #[arg(long = "chat", value_name = "ID")]
     chats: Vec<String>,
@@ -107,6 +107,13 @@ pub struct Ls {
     /// This verdict
     #[arg(long, value_enum)]
     verdict: Option<Verdict>,
+}
+
+/// Which files, in which order.
+#[derive(Debug, Args)]
+pub struct Ls {
+    #[command(flatten)]
+    filter: Filter,
     /// Deleted files that can still be restored
     #[arg(long, conflicts_with_all = NOT_OF_DELETED)]
     deleted: bool,
@@ -175,6 +182,13 @@ impl Ls {
     }
 
     fn request(self) -> pb::ListFilesRequest {
+        pb::ListFilesRequest { order: self.order.into(), with_total: self.total, ..self.filter.request() }
+    }
+}
+
+impl Filter {
+    /// As a list asks for it, in no order in particular.
+    pub fn request(self) -> pb::ListFilesRequest {
         pb::ListFilesRequest {
             chat_ids: self.chats,
             operator_ids: self.operators,
@@ -190,10 +204,10 @@ impl Ls {
             created_after: self.after,
             created_before: self.before,
             verdict: self.verdict.map_or(0, Into::into),
-            order: self.order.into(),
+            order: 0,
             page_size: 0,
             page_token: String::new(),
-            with_total: self.total,
+            with_total: false,
             visitor_id: self.visitor_id.unwrap_or_default(),
             origin: self.origin.map_or(0, Into::into),
         }

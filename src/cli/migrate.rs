@@ -4,16 +4,12 @@
 //! here: what a move does (`app/moving.rs`), how far it is (`migrate/progress.rs`) and what is to be done after it
 //! (`migrate/afterwards.rs`).
 
-use std::{
-    io::{self, IsTerminal as _, Write as _},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Context, failure::Failure, output, token::Place};
+use super::{Context, failure::Failure, output, question, token::Place};
 use crate::{
     app::moving::{BlobsMoved, Compared, DatabaseMoved, Loss, Switch, TakenBack, Until},
     config::{Config, Overrides},
@@ -142,19 +138,8 @@ impl Way {
             "When {what} copied, read_only is set: uploads and changes are refused until each node was restarted with a \
              new configuration. Downloads go on."
         );
-        if !io::stdin().is_terminal() {
-            return Err(Failure::Usage(format!("{asks} Say --yes, or --prepare to copy only")));
-        }
-        let failed = || Failure::failed("the question");
-        eprint!("{asks} Go on? [y/N] ");
-        io::stderr().flush().map_err(failed())?;
-        let mut answer = String::new();
-        io::stdin().read_line(&mut answer).map_err(failed())?;
-        if matches!(answer.trim(), "y" | "Y" | "yes") {
-            Ok(Until::Switched)
-        } else {
-            Err(Failure::Failed("nothing was done".to_owned()))
-        }
+        question::must_agree(&asks, "Say --yes, or --prepare to copy only")?;
+        Ok(Until::Switched)
     }
 }
 

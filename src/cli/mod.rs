@@ -25,7 +25,10 @@ mod link;
 mod ls;
 mod migrate;
 mod pages;
+mod purge;
+mod question;
 mod restore;
+mod results;
 mod rm;
 mod scanner;
 mod serve;
@@ -94,6 +97,8 @@ enum Command {
     Rm(rm::Rm),
     /// Bring deleted files back
     Restore(restore::Restore),
+    /// Remove files for good, deleted or not
+    Purge(purge::Purge),
     /// Keep files from being deleted, as long as a matter needs them
     #[command(subcommand)]
     Hold(hold::Hold),
@@ -175,6 +180,7 @@ async fn call(context: &Context, command: Command) -> Result<ExitCode, Failure> 
         Command::Detach(detach) => detach.run(context).await.map(done),
         Command::Rm(rm) => rm.run(context).await.map(done),
         Command::Restore(restore) => restore.run(context).await.map(done),
+        Command::Purge(purge) => purge.run(context).await.map(done),
         Command::Hold(hold) => hold.run(context).await.map(done),
         Command::Settings(settings) => settings.run(context).await.map(done),
         Command::Scanner(scanner) => scanner.run(context).await.map(done),

@@ -169,6 +169,13 @@ pub fn see_to_hold<'f>(caller: &Caller, view: Option<&'f FileView>) -> Result<&'
     view.filter(|view| reaches_in_any_state(caller, view)).ok_or_else(Refusal::not_found)
 }
 
+/// The file, if this caller may purge it at once: also a deleted one, and bytes in quarantine.
+pub fn purge<'f>(caller: &Caller, view: Option<&'f FileView>, held: bool) -> Result<&'f FileView, Refusal> {
+    caller.need(&[Permission::Erase])?;
+    let view = view.filter(|view| reaches_in_any_state(caller, view)).ok_or_else(Refusal::not_found)?;
+    if held { Err(Reason::OnHold.into()) } else { Ok(view) }
+}
+
 /// May this caller put holds on persons, or lift them? They reach beyond any chat.
 pub fn see_persons_to_hold(caller: &Caller) -> Result<(), Refusal> {
     caller.need(&[Permission::LegalHold])?;

@@ -34,6 +34,8 @@ event_kinds! {
     FileDeleted = "FILE_DELETED",
     /// A deleted file was brought back.
     FileRestored = "FILE_RESTORED",
+    /// A file was purged: nobody can bring it back any more.
+    FilePurged = "FILE_PURGED",
     /// A hold was put.
     HoldPut = "HOLD_PUT",
     /// A hold was lifted.
@@ -64,6 +66,7 @@ impl EventKind {
             | Self::FileUpdated
             | Self::FileDeleted
             | Self::FileRestored
+            | Self::FilePurged
             | Self::HoldPut
             | Self::HoldLifted
             | Self::ChatPut

@@ -8,7 +8,8 @@ use super::{
     name::{DisplayName, Extension},
 };
 
-/// The state of a file. Legal moves: READY -> DELETED, and back within the grace. (An upload under way is an intent row, not yet a file.)
+/// The state of a file. Legal moves: READY -> DELETED, and back within the grace. (An
+/// upload under way is an intent row, not yet a file; of a purged one a stub is left, which is none any more.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FileState {
     /// There.

@@ -72,7 +72,9 @@ reasons! {
     /// Uploads are off for this kind of caller or for this chat.
     UploadsDisabled, "UPLOADS_DISABLED", FailedPrecondition, "uploads are switched off for this caller";
     /// A hold forbids what would end it; a caller with `legal_hold` finds it by ListHolds.
-    OnHold, "ON_HOLD", FailedPrecondition, "it is on hold: nobody may delete or detach it until the hold is lifted";
+    OnHold, "ON_HOLD", FailedPrecondition, "it is on hold: nobody may delete, purge or detach it until the hold is lifted";
+    /// A filter hits another number of files than its caller expects; metadata `count`.
+    ConfirmationNeeded, "CONFIRMATION_NEEDED", FailedPrecondition, "it hits another number of files than expected: nothing was deleted";
     /// The service is in read-only mode.
     ReadOnly, "READ_ONLY", Unavailable, "the service is in read-only mode: try again later";
     /// The display name is not acceptable.

@@ -9,6 +9,7 @@ mod holds;
 mod intents;
 mod keys;
 mod moving;
+mod purging;
 mod scanner;
 mod store;
 mod world;
@@ -22,6 +23,7 @@ pub use keys::{KeyQuery, KeyStore, LiveKey, LiveKeys};
 pub use moving::{
     BlobTarget, Cell, Cells, INCOMPLETE_COPY, Kind, Lying, MovedStore, MovingStore, NamedBytes, Table, Tables, UnderWay,
 };
+pub use purging::{Leaving, MAX_PURGED, PurgeStore};
 pub use scanner::{Canary, EngineVersion, Expect, FitError, ScanError, ScanReply, Scanner, ScannerLimits};
 pub use store::{
     AttachTo, ChatDeleted, ChatQuery, ChatStore, ChatTold, FileChange, FileStore, PairingStore, REQUEST_ID_SECS,

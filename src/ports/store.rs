@@ -7,7 +7,9 @@ use std::io;
 
 use async_trait::async_trait;
 
-use super::{Admit, Before, Begun, Commit, Committed, Dead, HoldStore, Intent, KeyStore, MultipartId, NewUpload};
+use super::{
+    Admit, Before, Begun, Commit, Committed, Dead, HoldStore, Intent, KeyStore, MultipartId, NewUpload, PurgeStore,
+};
 use crate::domain::{
     Actor, Blob, BlobKey, Caller, Chat, ChatId, ChatStatus, Event, FileView, OperatorId, Person, Reason, Refusal,
     RequestId, Settings, Sha256, StoreId, Time, Verdict,
@@ -118,7 +120,7 @@ pub trait UploadStore: Send + Sync + 'static {
     async fn list_dead_uploads(&self, own: Option<&str>, now: Time, limit: i64) -> Result<Vec<Dead>, StoreError>;
     /// Forgets ended request ids older than [`REQUEST_ID_SECS`]; at most 1,000 a call. Answers how many.
     async fn trim_request_ids(&self, now: Time) -> Result<u64, StoreError>;
-    /// The best known blob with these bytes: ACTIVE and CLEAN before others, then the newest verdict.
+    /// The best known blob with these bytes: ACTIVE and CLEAN before others, then the newest verdict. None that is PURGING.
     async fn find_blob(&self, sha256: Sha256, size: u64) -> Result<Option<Blob>, StoreError>;
     /// Remembers the hit: an upload of the same bytes that was judged without knowing of it is not committed. Puts every
     /// ACTIVE blob with these bytes into quarantine, with an event each. Answers how many.
@@ -315,13 +317,16 @@ pub trait PairingStore: Send + Sync + 'static {
     async fn claim_store_id(&self, id: StoreId, place: &str) -> Result<StoreClaim, StoreError>;
     /// Notes that the store of bytes has the id.
     async fn confirm_store_id(&self) -> Result<(), StoreError>;
-    /// Keys that rows of blobs name, a few of the newest: where none of them is there, the bytes are elsewhere.
+    /// Keys that rows of blobs name, a few of the newest that are not PURGING: where none of them is there, the bytes are
+    /// elsewhere.
     async fn list_newest_keys(&self) -> Result<Vec<BlobKey>, StoreError>;
 }
 
 /// Everything the database does.
 #[async_trait]
-pub trait Store: UploadStore + FileStore + ChatStore + SettingsStore + PairingStore + KeyStore + HoldStore {
+pub trait Store:
+    UploadStore + FileStore + ChatStore + SettingsStore + PairingStore + KeyStore + HoldStore + PurgeStore
+{
     /// A cheap round trip that also writes nothing.
     async fn ping(&self) -> Result<(), StoreError>;
 }

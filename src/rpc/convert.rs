@@ -1,14 +1,14 @@
 //! Domain values and wire messages, both ways. Structs are taken apart without `..`, so that a new field fails here.
 //!
 //! Not here: decisions (`domain/`). This file reads single fields; [`files`], [`chats`], [`settings`], [`scanner`],
-//! [`access`], [`holds`] build and read whole messages.
+//! [`access`], [`holds`], [`deleting`] build and read whole messages.
 
 use std::time::Duration;
 
 use prost_types::Timestamp;
 
 use crate::domain::{
-    Refusal, Time, ids,
+    FileId, Refusal, Time, ids,
     listing::{Order, PAGE_SIZES},
 };
 
@@ -16,6 +16,7 @@ use super::pb;
 
 pub mod access;
 pub mod chats;
+pub mod deleting;
 mod disposition;
 pub mod files;
 pub mod holds;
@@ -26,6 +27,8 @@ pub use files::declared;
 
 /// Most chats of one batch.
 pub const MAX_BATCH: usize = 500;
+/// Most files of one batch.
+pub const MAX_FILES: usize = 1_000;
 
 /// A batch whose elements stand for themselves: the good ones, and for each as sent its name and what was wrong with it.
 pub struct Batch<T> {
@@ -45,8 +48,18 @@ pub fn batch<S, T>(
     name: impl Fn(&S) -> &String,
     read: impl Fn(S) -> Result<T, Refusal>,
 ) -> Result<Batch<T>, Refusal> {
-    if sent.is_empty() || sent.len() > MAX_BATCH {
-        return Err(Refusal::argument(field, format!("{field} must be 1 to {MAX_BATCH}")).with("limit", MAX_BATCH));
+    batch_of(field, MAX_BATCH, sent, name, read)
+}
+
+fn batch_of<S, T>(
+    field: &'static str,
+    most: usize,
+    sent: Vec<S>,
+    name: impl Fn(&S) -> &String,
+    read: impl Fn(S) -> Result<T, Refusal>,
+) -> Result<Batch<T>, Refusal> {
+    if sent.is_empty() || sent.len() > most {
+        return Err(Refusal::argument(field, format!("{field} must be 1 to {most}")).with("limit", most));
     }
     let mut batch = Batch { good: Vec::with_capacity(sent.len()), slots: Vec::with_capacity(sent.len()) };
     for element in sent {
@@ -55,6 +68,14 @@ pub fn batch<S, T>(
         batch.slots.push((name, refusal));
     }
     Ok(batch)
+}
+
+/// Reads a batch of 1 to [`MAX_FILES`] files by their ids.
+///
+/// # Errors
+/// `BAD_ARGUMENT` for none or too many.
+pub fn batch_of_files(sent: Vec<String>) -> Result<Batch<FileId>, Refusal> {
+    batch_of("file_ids", MAX_FILES, sent, |id| id, |id| id.parse())
 }
 
 /// What became of each element sent: its own refusal, or the next of what became of the good ones.

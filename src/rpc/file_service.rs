@@ -9,7 +9,11 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     access::{self, Identity},
-    convert::{self, Batch, files},
+    convert::{
+        self, Batch,
+        deleting::{self, Deleted},
+        files,
+    },
     credential::bad_credential,
     pb::{self, file_service_server::FileService},
     request_id, status,
@@ -163,6 +167,36 @@ impl FileService for Files {
         let (_, extensions, request) = request.into_parts();
         self.app.delete_file(access::caller(&extensions)?, by_id(&request.file_id)?).await?;
         Ok(Response::new(pb::DeleteFileResponse {}))
+    }
+
+    async fn batch_delete_files(
+        &self,
+        request: Request<pb::BatchDeleteFilesRequest>,
+    ) -> Result<Response<pb::BatchDeleteFilesResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let caller = access::caller(&extensions)?;
+        let results = match deleting::deleted(request)? {
+            Deleted::Named(Batch { good, slots }) => {
+                let deleted = self.app.delete_files(caller, good).await?;
+                deleting::results(convert::join(slots, deleted.into_iter().map(|(_, result)| result).collect()))
+            }
+            Deleted::Matching(filter, expected) => {
+                let deleted = self.app.delete_matching(caller, *filter, expected).await?;
+                deleting::results(deleted.into_iter().map(|(id, result)| (id.to_string(), result)))
+            }
+        };
+        Ok(Response::new(pb::BatchDeleteFilesResponse { results }))
+    }
+
+    async fn purge_files(
+        &self,
+        request: Request<pb::PurgeFilesRequest>,
+    ) -> Result<Response<pb::PurgeFilesResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let caller = access::caller(&extensions)?;
+        let Batch { good, slots } = convert::batch_of_files(request.file_ids)?;
+        let purged = self.app.purge_files(caller, good).await?;
+        Ok(Response::new(pb::PurgeFilesResponse { results: deleting::results(convert::join(slots, purged)) }))
     }
 
     async fn list_deleted_files(

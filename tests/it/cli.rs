@@ -3,6 +3,7 @@
 //!
 //! `cli/program.rs` runs it. Not here: how arguments are read (unit tests in `src/cli`) and the rules of the service itself.
 
+mod ending;
 pub mod program;
 
 use std::{

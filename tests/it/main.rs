@@ -34,6 +34,7 @@ mod nodes;
 mod not_found;
 mod online;
 mod orderly;
+mod purge;
 mod request_id;
 mod restore;
 mod roundtrip;

@@ -6,6 +6,7 @@
 mod access;
 mod callers;
 mod calls;
+mod ending;
 mod holds;
 mod table;
 mod world;

@@ -112,9 +112,16 @@ impl BlobStore for DiskBlobs {
         read::open(self.0.layout.kept(key), key, range, tap).await
     }
 
+    /// As durable as [`BlobStore::publish`]: the row that names them goes next, and no power cut brings them back.
     async fn delete(&self, key: BlobKey) -> Result<(), BlobError> {
-        let path = self.0.layout.kept(key);
-        off_thread(move || Ok(remove_if_there(&path)?)).await
+        let disk = self.0.clone();
+        let (waiter, durable) = oneshot::channel();
+        tokio::task::spawn_blocking(move || match disk.remove(key) {
+            Ok(Some(folder)) => folder.sync(waiter),
+            Ok(None) => drop(waiter.send(Ok(()))),
+            Err(e) => drop(waiter.send(Err(e.into()))),
+        });
+        durable.await.map_err(io::Error::other)?
     }
 
     async fn discard(&self, key: BlobKey, _parts: Option<MultipartId>) -> Result<(), BlobError> {
@@ -173,6 +180,17 @@ impl Disk {
         self.forget(key, &entry);
         entry.settle();
         Ok(folder)
+    }
+
+    /// Removes bytes and returns the folder that is to be synced, if there is one: also where they were gone, for that may
+    /// not be durable yet. Blocks.
+    fn remove(&self, key: BlobKey) -> io::Result<Option<Arc<Folder>>> {
+        let path = self.layout.kept(key);
+        remove_if_there(&path)?;
+        match path.parent().is_some_and(std::path::Path::is_dir) {
+            true => self.folders.get(&key.to_string()[..8]).map(Some),
+            false => Ok(None),
+        }
     }
 
     fn rename_into_folder(&self, key: BlobKey) -> Result<Arc<Folder>, BlobError> {

@@ -42,14 +42,20 @@ impl Tables {
         self.hits.insert(sha256, Hit { number: self.last_hit, signature: signature.to_owned(), verdict, made });
     }
 
-    pub(super) fn new_blob(&mut self, key: BlobKey, received: &Received, verdict: Verdict) -> Result<Blob, StoreError> {
+    pub(super) fn new_blob(
+        &mut self,
+        key: BlobKey,
+        received: &Received,
+        verdict: Verdict,
+        now: Time,
+    ) -> Result<Blob, StoreError> {
         if self.blobs.values().any(|row| row.blob.key == key) {
             return Err(StoreError::Duplicate("blob key".to_owned()));
         }
         self.last_blob += 1;
         let (id, state) = (self.last_blob, BlobState::Active);
         let blob = Blob { id, key, sha256: received.sha256, size: received.size, state, verdict };
-        self.blobs.insert(id, BlobRow { blob: blob.clone(), signature: None });
+        self.blobs.insert(id, BlobRow { blob: blob.clone(), created_at: now, signature: None });
         Ok(blob)
     }
 
@@ -66,9 +72,10 @@ impl Tables {
         Some(row.blob.clone())
     }
 
-    /// ACTIVE and CLEAN before others, then the newest verdict, then the newest blob.
+    /// ACTIVE and CLEAN before others, then the newest verdict, then the newest blob; none that is on its way out.
     pub(super) fn best_blob(&self, sha256: Sha256, size: u64) -> Option<Blob> {
-        let same = self.blobs.values().map(|row| &row.blob).filter(|b| b.sha256 == sha256 && b.size == size);
+        let kept = self.blobs.values().map(|row| &row.blob).filter(|b| b.state != BlobState::Purging);
+        let same = kept.filter(|b| b.sha256 == sha256 && b.size == size);
         let usable = |b: &Blob| b.state == BlobState::Active && b.verdict.kind == VerdictKind::Clean;
         same.max_by_key(|b| (usable(b), b.verdict.at, b.id)).cloned()
     }

@@ -189,6 +189,9 @@ impl Tables {
             let [made, at] = [hit.made.and_then(time), time(verdict.at)];
             lines.push(line("hits", [hex(&sha256.0), signature, engine, signatures, made, at]));
         }
+        for stub in self.stubs.values() {
+            lines.push(line("stubs", [hex(&stub.id.0), time(stub.created_at), time(stub.deleted_at)]));
+        }
         for hold in self.holds.values() {
             let [kind, id, service] = actor_columns(&hold.put_by);
             let file = match &hold.on {

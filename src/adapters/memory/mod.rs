@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use self::{
     files::{Attached, FileRow},
     keys::KeyRow,
+    purging::Stub,
     settings::Change,
     uploads::Upload,
 };
@@ -33,6 +34,7 @@ mod holds;
 mod keys;
 mod lines;
 mod listing;
+mod purging;
 mod settings;
 mod uploads;
 
@@ -54,6 +56,7 @@ struct Tables {
     files: BTreeMap<i64, FileRow>,
     last_file: i64,
     attachments: BTreeMap<(i64, ChatId), Attached>,
+    stubs: BTreeMap<i64, Stub>,
     chats: BTreeMap<ChatId, Chat>,
     settings: BTreeMap<&'static str, SettingValue>,
     settings_version: i64,
@@ -68,10 +71,11 @@ struct Tables {
     events: Vec<(Time, Event)>,
 }
 
-/// A blob, and by which signature it was found.
+/// A blob, when it was stored, and by which signature it was found.
 #[derive(Clone)]
 struct BlobRow {
     blob: Blob,
+    created_at: Time,
     signature: Option<String>,
 }
 
@@ -88,6 +92,7 @@ impl Default for Tables {
             // Numbers start at 2^32, so that those of imported files stay theirs.
             last_file: (1 << 32) - 1,
             attachments: BTreeMap::new(),
+            stubs: BTreeMap::new(),
             chats: BTreeMap::new(),
             settings: BTreeMap::new(),
             settings_version: 0,

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::MemoryStore;
 use crate::{
-    domain::{Actor, BlobKey, Event, EventKind, Reason, StoreId, Time, settings::SettingValue},
+    domain::{Actor, BlobKey, BlobState, Event, EventKind, Reason, StoreId, Time, settings::SettingValue},
     ports::{PairingStore, SettingsStore, Stop, StoreClaim, StoreError, StoredSettings},
 };
 
@@ -83,6 +83,9 @@ impl PairingStore for MemoryStore {
     }
 
     async fn list_newest_keys(&self) -> Result<Vec<BlobKey>, StoreError> {
-        Ok(self.read(|t| t.blobs.values().rev().map(|row| row.blob.key).take(8).collect()))
+        Ok(self.read(|t| {
+            let kept = t.blobs.values().rev().map(|row| &row.blob).filter(|blob| blob.state != BlobState::Purging);
+            kept.map(|blob| blob.key).take(8).collect()
+        }))
     }
 }

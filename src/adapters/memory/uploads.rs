@@ -139,7 +139,7 @@ impl Tables {
         }
         let cleared_hit = weighed.filter(|_| verdict.kind == VerdictKind::Clean);
         let blob = match bytes {
-            BytesAt::Published => self.new_blob(intent.key, &received, verdict)?,
+            BytesAt::Published => self.new_blob(intent.key, &received, verdict, now)?,
             BytesAt::Shared(id) => match self.share_blob(id, &received, verdict) {
                 Some(blob) => blob,
                 None => return Ok(Committed::BlobGone),

@@ -123,6 +123,8 @@ pub(in super::super) async fn find_blob(
     let row: Option<BlobRow> = blobs::table
         .filter(blobs::sha256.eq(sha256.0.as_slice()))
         .filter(blobs::size.eq(i64::try_from(size).unwrap_or(i64::MAX)))
+        // Those may be gone by now, and what was found in them is remembered elsewhere.
+        .filter(blobs::state.ne(rows::blob_state_name(BlobState::Purging)))
         .order((usable.desc(), blobs::scanned_at.desc(), blobs::id.desc()))
         .select(BlobRow::as_select())
         .first(conn)

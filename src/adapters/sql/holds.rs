@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Whether a row of `files` is held, by any of the five ways.
-const HELD: &str = "(EXISTS (SELECT 1 FROM holds h WHERE h.file_number = files.number) \
+pub(super) const HELD: &str = "(EXISTS (SELECT 1 FROM holds h WHERE h.file_number = files.number) \
      OR EXISTS (SELECT 1 FROM holds h WHERE h.what = files.uploader_kind AND h.target = files.uploader_id) \
      OR EXISTS (SELECT 1 FROM holds h WHERE h.what = 'VISITOR' AND h.target = files.visitor_id) \
      OR EXISTS (SELECT 1 FROM holds h WHERE h.what = 'CHAT' AND h.target = files.home_chat_id) \

@@ -1,7 +1,7 @@
 //! The stores of `ports/store.rs` over SQL; diesel is known here alone.
 //!
 //! The bodies of the transactions (`uploads.rs`, `content.rs`, `files.rs`, `listing.rs`, `chats.rs`, `settings.rs`,
-//! `keys.rs`, `pairing.rs`, `events.rs`) are plain async functions over a `Conn`, written once and compiled once for each engine:
+//! `keys.rs`, `pairing.rs`, `purging.rs`, `events.rs`) are plain async functions over a `Conn`, written once and compiled once for each engine:
 //! `on_sqlite.rs` and `on_postgres.rs` name the connection and the few words in which the engines differ. What runs the
 //! bodies is `sqlite.rs` (threads, group commit) and `postgres/` (pool, retries, lost commits).
 //!

@@ -99,6 +99,16 @@ async fn is_read_only(_conn: &mut Conn) -> Result<bool, StoreError> {
     Ok(false)
 }
 
+/// Whether changes are refused, for one that writes no event: as if it wrote one, so that nobody sets it meanwhile.
+async fn is_read_only_by_now(conn: &mut Conn) -> Result<bool, StoreError> {
+    use super::schema::settings;
+    use diesel::{ExpressionMethods as _, QueryDsl as _};
+    // The lock of the writer of events, as in the migrations.
+    diesel::sql_query("SELECT pg_advisory_xact_lock(1818781046)").execute(conn).await?;
+    let set = settings::table.filter(settings::key.eq("read_only")).filter(settings::value.eq("true"));
+    Ok(diesel::select(diesel::dsl::exists(set)).get_result(conn).await?)
+}
+
 /// How the n-th bound value (from 1) is written.
 fn placeholder(n: usize) -> String {
     format!("${n}")
@@ -142,7 +152,11 @@ pub(super) mod restoring;
 pub(super) mod settings;
 #[path = "statement.rs"]
 mod statement;
+#[macro_use]
 #[path = "store.rs"]
 mod store;
+// After the macro that it uses.
+#[path = "purging.rs"]
+pub(super) mod purging;
 #[path = "uploads.rs"]
 pub(super) mod uploads;

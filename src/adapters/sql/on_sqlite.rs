@@ -83,6 +83,11 @@ async fn is_read_only(conn: &mut Conn) -> Result<bool, StoreError> {
     Ok(diesel::select(diesel::dsl::exists(set)).get_result(conn).await?)
 }
 
+/// Whether changes are refused, for one that writes no event: here nobody sets it meanwhile.
+async fn is_read_only_by_now(conn: &mut Conn) -> Result<bool, StoreError> {
+    is_read_only(conn).await
+}
+
 /// How the n-th bound value (from 1) is written.
 fn placeholder(_n: usize) -> String {
     "?".to_owned()
@@ -126,7 +131,11 @@ pub(super) mod restoring;
 pub(super) mod settings;
 #[path = "statement.rs"]
 mod statement;
+#[macro_use]
 #[path = "store.rs"]
 mod store;
+// After the macro that it uses.
+#[path = "purging.rs"]
+pub(super) mod purging;
 #[path = "uploads.rs"]
 pub(super) mod uploads;

@@ -10,7 +10,7 @@ use super::{
     schema::{blobs, store},
 };
 use crate::{
-    domain::{BlobKey, StoreId},
+    domain::{BlobKey, BlobState, StoreId},
     ports::{StoreClaim, StoreError},
 };
 
@@ -37,7 +37,9 @@ fn none_without_table<T: Default>(read: Result<T, StoreError>) -> Result<T, Stor
 }
 
 pub(super) async fn newest_keys(conn: &mut Conn) -> Result<Vec<BlobKey>, StoreError> {
-    let newest = blobs::table.order(blobs::id.desc()).limit(FEW).select((blobs::id, blobs::key));
+    // The bytes of those that are PURGING may be gone rightly.
+    let kept = blobs::table.filter(blobs::state.ne(rows::blob_state_name(BlobState::Purging)));
+    let newest = kept.order(blobs::id.desc()).limit(FEW).select((blobs::id, blobs::key));
     let found: Vec<(i64, Vec<u8>)> = newest.load(conn).await?;
     found.into_iter().map(|(id, key)| Ok(BlobKey(rows::bytes("blobs", "key", id, &key)?))).collect()
 }

@@ -200,6 +200,16 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    stubs (number) {
+        number -> BigInt,
+        id -> Binary,
+        created_at -> BigInt,
+        deleted_at -> BigInt,
+        purged_at -> BigInt,
+    }
+}
+
 diesel::joinable!(files -> blobs (blob_id));
 diesel::joinable!(attachments -> files (file_number));
 diesel::joinable!(attachments -> chats (chat_id));

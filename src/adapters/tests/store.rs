@@ -16,6 +16,7 @@ pub mod keys;
 pub mod lists;
 pub mod origins;
 pub mod pairing;
+pub mod purging;
 pub mod races;
 pub mod settings;
 pub mod uploads;
@@ -97,6 +98,14 @@ contract! {
         of_many_claims_the_first_counts_and_is_confirmed_once;
         keys_that_rows_name_are_told_newest_first_and_few;
     }
+    purging {
+        a_deleted_file_becomes_a_stub_when_its_grace_is_over_and_nobody_is_shown_it;
+        files_are_purged_a_batch_at_a_time_those_deleted_first_before_others_and_held_ones_stay;
+        bytes_of_two_deleted_files_go_when_both_are_past_their_grace;
+        what_is_on_its_way_out_is_neither_found_nor_shared_nor_hit_nor_named;
+        a_row_of_bytes_goes_once_they_are_gone_from_the_store_that_counts_and_come_no_more;
+        purging_at_once_is_for_who_may_and_reaches_it_and_keeps_what_is_held;
+    }
     races {
         streams_with_one_request_id_that_begin_at_once_leave_one_file;
         of_tellings_that_meet_the_highest_version_stays_and_none_is_lost;
@@ -106,6 +115,9 @@ contract! {
         a_blob_found_infected_is_shared_by_nobody_who_comes_later;
         a_hit_and_a_commit_of_the_same_bytes_under_another_key_leave_none_that_is_served;
         of_changes_of_settings_under_one_etag_one_applies;
+        of_a_purge_and_a_restore_that_meet_exactly_one_wins;
+        a_purge_and_an_upload_that_shares_its_bytes_agree_on_who_was_first;
+        purges_of_all_files_of_one_blob_that_meet_leave_none_that_nobody_needs;
     }
     settings {
         settings_are_stored_under_one_version_and_an_old_etag_changes_nothing;

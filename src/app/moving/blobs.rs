@@ -256,7 +256,7 @@ impl BlobsMove<'_> {
                         new.push(named);
                         crate::fault_point!("M-bytes");
                     }
-                    Some(Copied::Lost(why)) if !named.leaving => {
+                    Some(Copied::Lost(why)) if !named.leaving && self.is_kept(&named).await? => {
                         round.losses.push(Loss { key: named.key, why, may_come: false });
                     }
                     Some(Copied::Unreadable(why)) => {
@@ -271,6 +271,12 @@ impl BlobsMove<'_> {
         }
         self.progress.end();
         Ok(round)
+    }
+
+    /// The row is there, and its bytes have not been purged since it was read.
+    async fn is_kept(&self, named: &NamedBytes) -> Result<bool, MoveError> {
+        let now = self.store.list_bytes(named.id - 1, 1).await?;
+        Ok(now.first().is_some_and(|row| row.id == named.id && !row.leaving))
     }
 
     /// One blob, unless it is there.

@@ -21,8 +21,8 @@ use crate::{
     ports::{
         Admit, AttachTo, Before, Begun, BlobError, BlobStore, BlobStream, ByteSource, ChatDeleted, ChatQuery,
         ChatStore, ChatTold, Commit, Committed, Dead, FileChange, FileStore, HoldQuery, HoldStore, Intent, KeyQuery,
-        KeyStore, LiveKeys, MultipartId, NewUpload, PairingStore, ReadSeek, SettingsStore, Spool, SpoolWriter, Spooled,
-        Stop, Store, StoreClaim, StoreError, StoredSettings, Tap, UploadStore,
+        KeyStore, Leaving, LiveKeys, MultipartId, NewUpload, PairingStore, PurgeStore, ReadSeek, SettingsStore, Spool,
+        SpoolWriter, Spooled, Stop, Store, StoreClaim, StoreError, StoredSettings, Tap, UploadStore,
     },
 };
 
@@ -110,6 +110,13 @@ through! { HoldStore for MemoryStore {
     put_hold(on: HoldOn, matter: Matter, caller: &Caller, now: Time) -> Result<Hold, Stop>;
     lift_hold(on: HoldOn, matter: Matter, caller: &Caller, now: Time) -> Result<bool, Stop>;
     list_holds(query: HoldQuery, caller: &Caller) -> Result<Vec<(i64, Hold)>, Stop>;
+} }
+
+through! { PurgeStore for MemoryStore {
+    purge_deleted(grace_secs: i64, limit: u32, now: Time) -> Result<u64, StoreError>;
+    purge_file(file: FileRef, caller: &Caller, now: Time) -> Result<Option<Leaving>, Stop>;
+    list_leaving(after: i64, limit: u32, late_secs: i64, now: Time) -> Result<Vec<Leaving>, StoreError>;
+    delete_blobs(gone: &[i64], from: StoreId, late_secs: i64, now: Time) -> Result<Vec<i64>, StoreError>;
 } }
 
 through! { Store for MemoryStore {

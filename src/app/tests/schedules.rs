@@ -40,7 +40,7 @@ const REST: Duration = Duration::from_secs(600);
 const LEASE: Duration = Duration::from_secs(100);
 
 /// One life: how far it came, as a runtime of its own, which ends with it.
-fn live<T>(life: impl Future<Output = T>) -> T {
+pub fn live<T>(life: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime").block_on(life)
 }
@@ -105,7 +105,7 @@ fn run(scenario: &Scenario, schedule: &Schedule) -> Result<Outcome, String> {
 }
 
 /// Every fault of one call among those that were made.
-fn faults(calls: &BTreeMap<&'static str, u32>) -> Vec<Fault> {
+pub fn faults(calls: &BTreeMap<&'static str, u32>) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (call, count) in calls {
         // Asked all the time beside the uploads: the first ones are like all others.

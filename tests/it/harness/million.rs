@@ -65,13 +65,14 @@ impl Words {
         let rows = format!(
             "INSERT INTO files (number, id, code_hash, blob_id, state, display_name, extension, media_type, \
              uploader_kind, uploader_id, home_chat_id, persistent, sha256, size, uploaded_sha256, revision, created_at, visitor_id, \
-             ages_as) \
+             ages_as, deleted_at) \
              {} SELECT {first} + i, {id}, {id}, i % {contents} + 1, CASE i % 100 WHEN 0 THEN 'DELETED' ELSE 'READY' \
              END, 'file ' || i || '.pdf', CASE i % 3 WHEN 0 THEN 'pdf' ELSE 'txt' END, 'application/pdf', \
              CASE i % 4 WHEN 0 THEN 'OPERATOR' ELSE 'VISITOR' END, CASE i % 4 WHEN 0 THEN '17' ELSE 'v' || (i % 1000) \
              END, CASE i % 2 WHEN 0 THEN 'busy' ELSE 'c' || (i % 9999 + 2) END, FALSE, {hash}, \
              ((i % {contents} + 1) * 7919) % 1000003, {hash}, 1, i / 3, CASE i % 20 WHEN 0 THEN \
-             'o' || (i % 7) END, CASE i % 4 WHEN 0 THEN 'OPERATOR' ELSE 'VISITOR' END FROM s",
+             'o' || (i % 7) END, CASE i % 4 WHEN 0 THEN 'OPERATOR' ELSE 'VISITOR' END, CASE i % 100 WHEN 0 THEN \
+             {late} + i END FROM s",
             self.numbers(files),
         );
         let attachments = "INSERT INTO attachments (chat_id, file_number, by_kind, by_id, at, file_created_at, file_size) \

@@ -8,7 +8,7 @@ use tonic::{Request, Status};
 use super::{
     access,
     callers::Who,
-    holds, table,
+    ending, holds, table,
     world::{FILES, World},
 };
 use crate::harness::pb::{
@@ -110,6 +110,12 @@ pub const BLOCKS: &[Block] = &[
     block("FileService/DeleteFile", "the file's relation", FILES),
     block("FileService/ListDeletedFiles", "letters of the files shown", &["all", "mine"]),
     block("FileService/UndeleteFile", "the file's relation; what is there is answered as it is", FILES),
+    block(
+        "FileService/BatchDeleteFiles",
+        "one file, by its relation; then by a filter that hits fewer than expected",
+        ending::DELETED,
+    ),
+    block("FileService/PurgeFiles", "one file, by its relation", FILES),
     block("ChatService/PutChat", "which chat; fresh: never told before", &["mine", "other", "gone", "fresh"]),
     block("ChatService/BatchPutChats", "two chats: an answer for each", &["mine, other"]),
     block("ChatService/GetChat", "which chat", CHAT_COLUMNS),
@@ -172,6 +178,9 @@ pub async fn cell(world: &mut World, who: &Who, rpc: &str, column: &'static str)
     };
     let before = if changes { Some(world.print(&file_id).await.expect("the backend may")) } else { None };
     let answer = match rpc.split_once('/').expect("service and method") {
+        ("FileService", method @ ("BatchDeleteFiles" | "PurgeFiles")) => {
+            ending::ask(world, who, method, column, file_id.clone()).await
+        }
         ("FileService", method) if changes => change(world, who, method, column, file_id.clone()).await,
         ("FileService", method) => read(world, who, method, column, file_id.clone()).await,
         ("ChatService", method) => chat(world, who, method, column).await,

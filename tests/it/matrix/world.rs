@@ -128,8 +128,9 @@ impl World {
     /// The id of a file in this relation, as it was made.
     pub async fn file(&mut self, kind: &'static str) -> String {
         if self.changed.remove(kind) {
-            let old = self.ids[kind].clone();
-            self.delete(&old).await;
+            let delete = pb::DeleteFileRequest { file_id: self.ids[kind].clone() };
+            // It may be deleted already, or purged.
+            let _ = self.files.delete_file(backend().request(delete)).await;
             self.make(kind).await;
         }
         self.ids[kind].clone()

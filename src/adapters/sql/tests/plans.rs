@@ -9,7 +9,7 @@ use super::{
     bodies::{
         chats, content, files, holds, keys,
         listing::{self, plan::Plan},
-        settings, uploads,
+        purging, settings, uploads,
     },
     explain::{Explained, body, explained, judge, judge_walk, plans},
     *,
@@ -26,7 +26,7 @@ use crate::{
 /// Of one content there are few blobs; of uploads under way, and of files of a chat that ends, there are few: these may
 /// be sorted.
 pub(super) const FEW: &[&str] =
-    &["FROM `blobs`", "FROM `uploads`", "FROM \"blobs\"", "FROM \"uploads\"", "UPDATE OF files"];
+    &["FROM `blobs`", "FROM `uploads`", "FROM \"blobs\"", "FROM \"uploads\"", "UPDATE OF files", "UPDATE OF blobs"];
 
 #[tokio::test]
 async fn no_statement_of_a_call_walks_a_table_or_sorts() {
@@ -94,6 +94,18 @@ pub(super) async fn every_call(w: &World, store: &Explained) {
         }
         w.store.lift_hold(on, matter(), &all, w.now()).await.expect("lifts");
     }
+    let two = Upload { tag: 3, ..Upload::to(Target::Library) };
+    let (one, other) = (w.upload(&all, &two).await, w.upload(&all, &Upload { tag: 4, ..two }).await);
+    w.store.delete_file(FileRef::Id(one.file.id), &all, &settings, w.now()).await.expect("deletes");
+    assert!(w.store.purge_deleted(0, 1_000, w.now()).await.expect("purges") > 0);
+    w.store.purge_file(FileRef::Id(other.file.id), &all, w.now()).await.expect("purges");
+    body(store, |c| async { purging::find_ripe(c, 0, 1_000, Time(1 << 51)).await }.boxed()).await;
+    let leaving =
+        body(store, move |c| async move { purging::list_leaving(c, 0, 1_000, 0, Time(1 << 51)).await }.boxed()).await;
+    let ids: Vec<i64> = leaving.iter().map(|blob| blob.id).collect();
+    assert!(ids.len() > 1, "{leaving:?}");
+    let gone = w.store.delete_blobs(&ids, StoreId([1; 16]), 0, Time(1 << 51)).await.expect("deletes");
+    assert_eq!(gone.len(), ids.len());
     let key = key_of(&all, w.now());
     w.store.create_key(key.clone(), sha(7)).await.expect("creates");
     let reaches = [Reach::All, Reach::of(&own), Reach::MadeBy(all.person.clone(), None)];

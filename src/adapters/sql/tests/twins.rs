@@ -75,7 +75,7 @@ const QUESTIONS: [(&str, &str); 7] = [
          || ' (' || (SELECT string_agg(coalesce(attname, 'an expression') || CASE WHEN indoption[k - 1] & 1 = 1 THEN ' desc' \
          ELSE '' END, ',' ORDER BY k) FROM unnest(indkey::int2[]) WITH ORDINALITY u(n, k) LEFT JOIN pg_attribute \
          ON attrelid = indrelid AND attnum = n AND n > 0) || ')' || coalesce(' where ' || \
-         lower(btrim(pg_get_expr(indpred, indrelid), '()')), '') FROM pg_index JOIN pg_class c ON c.oid = indexrelid \
+         lower(replace(btrim(pg_get_expr(indpred, indrelid), '()'), '::text', '')), '') FROM pg_index JOIN pg_class c ON c.oid = indexrelid \
          WHERE c.relnamespace = 'public'::regnamespace \
          AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('p', 'u'))",
     ),

@@ -12,7 +12,7 @@ mod chats;
 pub mod draw;
 mod files;
 mod keys;
-mod rows;
+pub mod rows;
 mod uploads;
 
 use calls::{Call, Side};

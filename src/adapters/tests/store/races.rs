@@ -6,7 +6,7 @@ use futures_util::future::{join, join_all};
 
 use super::*;
 use crate::{
-    domain::{FileState, Reason, settings::SettingValue},
+    domain::{BlobState, FileState, Reason, settings::SettingValue},
     ports::AttachTo,
 };
 
@@ -172,5 +172,89 @@ pub async fn of_changes_of_settings_under_one_etag_one_applies(w: World) {
         let refused = saved.into_iter().filter_map(Result::err).map(|e| reason::<()>(Err(e)));
         assert!(applied == 1 && refused.into_iter().all(|r| r == Reason::EtagMismatch));
         assert_eq!(w.store.settings_version().await.expect("asks"), version + 1);
+    }
+}
+
+pub async fn of_a_purge_and_a_restore_that_meet_exactly_one_wins(w: World) {
+    let (all, settings) = (service(&["*"]), Settings::default());
+    let mut purged = 0;
+    for round in 0..ROUNDS {
+        let view = w.upload(&all, &Upload { tag: round, ..Upload::to(Target::Library) }).await;
+        w.delete_at_once(&view).await;
+        let by = FileRef::Id(view.file.id);
+        let purge = async {
+            if round % 2 == 0 {
+                w.store.purge_deleted(0, 10, w.now()).await.expect("purges")
+            } else {
+                w.store.purge_deleted(0, 10, w.now()).await.expect("purges");
+                // At once it goes whatever became of it.
+                u64::from(w.store.purge_file(by, &all, w.now()).await.is_ok())
+            }
+        };
+        let (restored, ended) = join(w.store.restore_file(by, &all, &settings, w.now()), purge).await;
+        let found = w.find(&view, &all).await;
+        if round % 2 == 0 {
+            assert_eq!((restored.is_ok(), ended), (found.is_some(), u64::from(found.is_none())));
+        }
+        match &found {
+            Some(there) => assert_eq!((there.file.state, there.blob.state), (FileState::Ready, BlobState::Active)),
+            None => purged += 1,
+        }
+        if let Err(refused) = restored {
+            assert_eq!(reason(Err::<(), _>(refused)), Reason::NotFound);
+        }
+    }
+    assert_eq!(w.events().iter().filter(|kind| *kind == "FILE_PURGED").count(), purged);
+    assert_eq!((w.rows_of("stubs").len(), w.leaving(w.now()).await.len()), (purged, purged));
+}
+
+pub async fn a_purge_and_an_upload_that_shares_its_bytes_agree_on_who_was_first(w: World) {
+    let all = service(&["*"]);
+    for round in 0..ROUNDS {
+        let upload = Upload { tag: round, ..Upload::to(Target::Library) };
+        let first = w.upload(&all, &upload).await;
+        w.delete_at_once(&first).await;
+        let intent = w.started(&all, &upload).await;
+        let commit = Commit { bytes: BytesAt::Shared(first.blob.id), ..w.commit(&all, &upload, intent) };
+        let purge = w.store.purge_deleted(0, 10, w.now());
+        let (committed, purged) = join(w.store.commit_upload(commit), purge).await;
+        assert_eq!(purged.expect("purges"), 1);
+        let leaves = w.leaving(w.now()).await.iter().any(|blob| blob.id == first.blob.id);
+        match committed.expect("no failure") {
+            Committed::Ready(view) => {
+                let found = w.find(&view, &all).await.expect("there");
+                assert_eq!((found.blob.state, leaves), (BlobState::Active, false));
+            }
+            Committed::BlobGone => assert!(leaves),
+            Committed::Hit(hit) => panic!("{hit:?}"),
+        }
+    }
+}
+
+pub async fn purges_of_all_files_of_one_blob_that_meet_leave_none_that_nobody_needs(w: World) {
+    let all = service(&["*"]);
+    for round in 0..ROUNDS {
+        let upload = Upload { tag: round, ..Upload::to(Target::Library) };
+        let mut files = vec![w.upload(&all, &upload).await];
+        for _ in 0..5 {
+            let intent = w.started(&all, &upload).await;
+            let commit = Commit { bytes: BytesAt::Shared(files[0].blob.id), ..w.commit(&all, &upload, intent) };
+            files.push(ready(w.store.commit_upload(commit).await.expect("commits")));
+        }
+        for deleted in &files[..3] {
+            w.delete_at_once(deleted).await;
+        }
+        let one = |view: &FileView| w.store.purge_file(FileRef::Id(view.file.id), &all, w.now());
+        let batch = || w.store.purge_deleted(0, 2, w.now());
+        let (ones, batches) = join(join_all(files[3..].iter().map(one)), join_all([batch(), batch(), batch()])).await;
+        for purged in ones {
+            assert!(purged.expect("purges").is_none_or(|blob| blob.id == files[0].blob.id));
+        }
+        let mut batches: u64 = batches.into_iter().map(|purged| purged.expect("purges")).sum();
+        while batches < 3 {
+            batches += batch().await.expect("purges");
+        }
+        assert_eq!((batches, w.leaving(w.now()).await.len() as u64), (3, round + 1));
+        assert!(w.rows_of("files").is_empty());
     }
 }

@@ -24,7 +24,7 @@ pub struct Call {
 
 impl Call {
     pub fn draw(draw: &mut Draw) -> Self {
-        Self { what: draw.below(114), seed: draw.bits() }
+        Self { what: draw.below(118), seed: draw.bits() }
     }
 }
 
@@ -93,6 +93,7 @@ impl Side {
             98..103 => self.keys(at, &mut draw, now).await,
             103..106 => self.restore(&mut draw, now).await,
             106..112 => self.holds(&mut draw, now).await,
+            112..116 => self.purge(&mut draw, now).await,
             _ => {
                 let secs = draw.of(&[61, 600, 86_400]);
                 self.world.now.fetch_add(secs * Time::SECOND, Ordering::Relaxed);

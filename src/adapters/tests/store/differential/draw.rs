@@ -83,6 +83,7 @@ impl Draw {
             &[Permission::UseOperator, Permission::UploadNewFile, Permission::FileDeleteChat],
             &[Permission::UseOperator, Permission::FileList, Permission::FileDelete, Permission::FileRestore],
             &[Permission::UseOperator, Permission::LegalHold],
+            &[Permission::UseOperator, Permission::Erase],
         ];
         let caller = match self.below(5) {
             0 => Caller { vid: self.maybe(Self::online), ..visitor(self.of(&["v", "w"]), chats) },

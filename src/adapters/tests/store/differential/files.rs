@@ -7,7 +7,7 @@ use super::{
     draw::Draw,
 };
 use crate::{
-    domain::{FileView, HoldOn, Matter, Time, listing::Page, name::DisplayName},
+    domain::{FileView, HoldOn, Matter, StoreId, Time, listing::Page, name::DisplayName},
     ports::{AttachTo, FileChange, HoldQuery},
 };
 
@@ -75,6 +75,36 @@ impl Side {
         let ((file, by, _), caller, settings) = (self.file(draw), draw.caller(), draw.settings());
         let restored = self.world.store.restore_file(by, &caller, &settings, now).await;
         (format!("restore {file} as {caller:?}"), plain(restored.map(plain_view)))
+    }
+
+    /// After a grace that is over or one that never is: the clock that judges may be the engine's own.
+    pub async fn purge(&mut self, draw: &mut Draw, now: Time) -> (String, String) {
+        match draw.below(4) {
+            0 => {
+                let (grace, limit) = (draw.of(&[0, 0, 36_500 * 86_400]), draw.of(&[1, 2, 5]));
+                let purged = self.world.store.purge_deleted(grace, limit, now).await;
+                (format!("purge {limit} after {grace} s"), sure(purged))
+            }
+            1 => {
+                let ((file, by, _), caller) = (self.file(draw), draw.caller());
+                let purged = self.world.store.purge_file(by, &caller, now).await;
+                let key = purged.map(|leaving| leaving.map(|blob| (blob.key, blob.size)));
+                (format!("purge {file} as {caller:?}"), plain(key))
+            }
+            2 => {
+                let limit = draw.of(&[1, 3, 100]);
+                let listed = self.world.store.list_leaving(0, limit, 0, now).await;
+                let keys = listed.map(|all| all.into_iter().map(|blob| (blob.key, blob.size)).collect::<Vec<_>>());
+                (format!("{limit} that leave"), sure(keys))
+            }
+            _ => {
+                let listed = self.world.store.list_leaving(0, 2, 0, now).await.expect("lists");
+                let ids: Vec<i64> = listed.iter().map(|blob| blob.id).collect();
+                // Whose the store is is drawn, too.
+                let gone = self.world.store.delete_blobs(&ids, StoreId([draw.of(&[1, 2]); 16]), 0, now).await;
+                ("end of rows of bytes".to_owned(), sure(gone.map(|gone| gone.len())))
+            }
+        }
     }
 
     /// Rather lifted than put: a world in which all is held changes little.
