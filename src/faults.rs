@@ -6,6 +6,8 @@
 //! folder's fsync; `U9-begun` and `U9-noted` before and after the id of an upload in parts is written down, `U9-part`
 //! after its first part, `U9-put` with the whole object in the store and its bytes still in the spool; `S1-claimed` and `S1-put` in a first
 //! start, with the store's id in the database, then in both; `R1` in a removal, the bytes gone and their row still there.
+//! Of a run of maintenance: `M1`, it is begun; `M3` before a batch, `M4-written` inside it, its tombstones written and not
+//! committed, `M5` after it; `M8`, all tasks have ended; `M9`, the run has.
 //! Of a purge: `D4` before its transaction and `D4-written` in it, `D5` before bytes are removed, `D6` before it is looked
 //! whether they are gone, `D7` before their rows go.
 //! Of a move: `M-begun`, the target claimed; `M-rows` and `M-bytes`, the first of them there; `M-closed`, `read_only` set;

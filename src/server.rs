@@ -45,6 +45,7 @@ pub mod blobs;
 mod certificate;
 pub mod certified;
 mod connections;
+mod cron;
 mod database;
 mod handshakes;
 mod keys;
@@ -114,6 +115,8 @@ pub struct Node {
     /// Held as long as the node lives: a second one on this folder would take the first one's uploads for debris.
     _lock: File,
     health: (HealthReporter, Arc<MethodTable>),
+    /// Cancelled, it ends the calls that watch.
+    leaving: CancellationToken,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
     /// Cancelled once nothing is served any more, for whatever reason.
@@ -244,10 +247,13 @@ pub async fn start(
     let access = AccessLayer::new(&table, config.is_reflection_public(), believed, app.tasks().clone())
         .map_err(|e| ServeError::Start(e.to_string()))?;
     let reporter = HealthReporter::new();
-    let services =
-        rpc::routes::routes(&app, reporter.clone(), minting).map_err(|e| ServeError::Start(e.to_string()))?;
+    let leaving = CancellationToken::new();
+    let services = rpc::routes::routes(&app, reporter.clone(), minting, leaving.clone())
+        .map_err(|e| ServeError::Start(e.to_string()))?;
     let (telling, names) = (reporter.clone(), Arc::clone(&table));
     app.spawn_until_stop(|app| async move { rpc::health::follow(app.health(), telling, &names).await });
+    let ticking = Arc::clone(&clock);
+    app.spawn_until_stop(|app| cron::follow(app, ticking));
 
     // The tower stack, from the outside in: first every call gets its id, span, log line and metrics, so that refusals
     // have them too; then the caller's own deadline, over all the work; then the gate, so that nothing behind it is
@@ -282,6 +288,7 @@ pub async fn start(
         antivirus,
         _lock: lock,
         health: (reporter, table),
+        leaving,
         stop,
         serving,
         ended,
@@ -340,8 +347,11 @@ impl Node {
     /// # Errors
     /// What served panicked.
     pub async fn stop(self) -> Result<(), ServeError> {
-        let Self { app, database, antivirus, health: (reporter, table), stop, mut serving, cut, grace, .. } = self;
+        let Self {
+            app, database, antivirus, health: (reporter, table), leaving, stop, mut serving, cut, grace, ..
+        } = self;
         rpc::health::retire(&reporter, &table).await;
+        leaving.cancel();
         drop(stop);
         let mut ended = tokio::time::timeout(grace, &mut serving).await;
         if ended.is_err() {

@@ -40,6 +40,8 @@ fn generated_settings_page_is_current() {
             SettingKind::Int { min, max, unit } => format!("{min} to {max} {unit}"),
             SettingKind::Extensions => "extensions, each `[a-z0-9]{1,10}`".to_owned(),
             SettingKind::Choice(names) => format!("`{}`", names.join("`, `")),
+            SettingKind::Choices(names) => format!("any of `{}`", names.join("`, `")),
+            SettingKind::Cron => "as in a crontab".to_owned(),
         };
         let default = (def.default)().to_string();
         let default = if default.is_empty() { "empty".to_owned() } else { format!("`{default}`") };

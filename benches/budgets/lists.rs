@@ -104,7 +104,8 @@ pub async fn pages(bench: &Bench) -> Fallible<Vec<Row>> {
     let mut added = Row::new("B8", format!("first page of {PAGE}: the call beside its query"), "ms", Goal::AtMost(0.3));
     let store = long.place.store(long.database_file().unwrap_or_default()).await?;
     for round in bench.rounds("B8") {
-        let (at_depth, first) = bench.alternately(round, page(&many, &token), page(&few, "")).await?;
+        let (at_depth, first) =
+            bench.alternately(round, Box::pin(page(&many, &token)), Box::pin(page(&few, ""))).await?;
         let (call, alone) = bench.alternately(round, page(&many, ""), query(&*store)).await?;
         if round > 0 {
             deep.ratio(at_depth, first);

@@ -26,6 +26,7 @@ mod health;
 mod holds;
 mod keys;
 mod library;
+mod maintenance;
 pub mod moving;
 mod outlive;
 mod pages;
@@ -48,6 +49,7 @@ pub use health::{Health, Part as HealthPart};
 pub use holds::HoldPage;
 pub use keys::{KEY_PREFIX, KeyPage, KeyRing, KeySecret};
 pub use library::{FilePage, ListRequest};
+pub use maintenance::{Explained, PlanPage, RunAsked, RunPage};
 pub use purging::PurgeBatch;
 pub use scanning::{CanaryResult, MemberStatus, ScannerState, ScannerStatus, Scanning};
 pub use seal::{Purpose, Secrets, TokenKey, token_keys};
@@ -217,6 +219,7 @@ impl App {
         app.spawn_until_stop(|app| async move { app.keep_leases().await });
         app.spawn_until_stop(|app| async move { app.clear_away().await });
         app.spawn_until_stop(|app| async move { app.watch_health().await });
+        app.spawn_until_stop(App::mind_runs);
         Ok(app)
     }
 

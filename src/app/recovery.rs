@@ -90,18 +90,26 @@ impl App {
     }
 
     async fn clear_away_once(&self) -> Result<(), Error> {
+        self.end_dead_uploads().await?;
+        if !self.is_moved() {
+            while self.store.trim_request_ids(self.clock.now()).await? == 1_000 {}
+        }
+        Ok(())
+    }
+
+    /// Ends what nobody stands behind any more, some of it at once; answers how many were ended, and how many could not be.
+    pub(super) async fn end_dead_uploads(&self) -> Result<(u64, u64), Error> {
         if self.is_moved() {
             // What the others left lies in their store, which is not ours.
-            return Ok(());
+            return Ok((0, 0));
         }
-        let now = self.clock.now();
-        let mut dead = self.store.list_dead_uploads(None, now, BATCH).await?;
+        let mut dead = self.store.list_dead_uploads(None, self.clock.now(), BATCH).await?;
         // Ours that live are only late with their renewal: a clock was set, or this machine stood still.
         let alive: HashSet<i64> = self.alive.list().into_iter().map(|intent| intent.id).collect();
         dead.retain(|dead| !alive.contains(&dead.intent.id));
-        self.bury_all(dead).await;
-        while self.store.trim_request_ids(now).await? == 1_000 {}
-        Ok(())
+        let found = dead.len();
+        let ended = self.bury_all(dead).await;
+        Ok((ended as u64, (found - ended) as u64))
     }
 
     /// Ends uploads without a file; answers how many. One that cannot be ended now stays, and stops no other.

@@ -82,6 +82,17 @@ impl App {
         self.settings.get().moved
     }
 
+    /// The setting `maintenance_cron` in force, once it is another than `known`.
+    pub async fn next_cron(&self, known: &str) -> String {
+        let mut settings = self.settings.0.subscribe();
+        let other = settings.wait_for(|in_force| in_force.settings.maintenance_cron != known).await;
+        match other.map(|in_force| in_force.settings.maintenance_cron.clone()) {
+            Ok(text) => text,
+            // The sender is our own: it lives as long as this.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
     /// The settings as stored now.
     pub async fn get_settings(&self) -> Result<StoredSettings, Error> {
         let (stored, in_force) = load(&*self.store, self.store_id).await?;

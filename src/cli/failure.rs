@@ -120,10 +120,17 @@ fn next_step(reason: &str) -> Option<&'static str> {
         Reason::ScannerDown => "`lhfile scanner status` and `lhfile doctor` say why",
         Reason::UploadsDisabled | Reason::DownloadNotAllowed => "`lhfile settings get` shows the rules",
         Reason::BadSetting => "`lhfile settings describe` shows types and bounds",
-        Reason::ConfirmationNeeded => "`lhfile ls` with the same filters shows them",
         Reason::EtagMismatch => "`lhfile show` tells the new etag",
         Reason::Infected | Reason::Unscannable => "`lhfile test-antivirus PATH --explain` tells more",
         Reason::Corrupt => "restore the file from a backup",
+        Reason::RunInProgress => {
+            "`lhfile maintenance show RUN_ID` tells how far it is, `maintenance cancel RUN_ID` ends it"
+        }
+        Reason::PlanExpired => "`lhfile maintenance plan` makes one",
+        Reason::ConfirmationNeeded => {
+            "`lhfile ls` with the same filters, or `lhfile maintenance plan PLAN_ID`, shows them"
+        }
+        Reason::ClockJumped => "`lhfile maintenance run --confirm-clock` confirms it",
         _ => return None,
     })
 }

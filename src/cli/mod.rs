@@ -23,6 +23,7 @@ mod hold;
 mod key;
 mod link;
 mod ls;
+mod maintenance;
 mod migrate;
 mod pages;
 mod purge;
@@ -105,6 +106,9 @@ enum Command {
     /// Read and change what may be uploaded by whom
     #[command(subcommand)]
     Settings(settings::Settings),
+    /// Delete files for their age and clear up: plan it, run it, look at its runs
+    #[command(subcommand)]
+    Maintenance(maintenance::Maintenance),
     /// Ask how the virus scanner is
     #[command(subcommand)]
     Scanner(scanner::Scanner),
@@ -183,6 +187,7 @@ async fn call(context: &Context, command: Command) -> Result<ExitCode, Failure> 
         Command::Purge(purge) => purge.run(context).await.map(done),
         Command::Hold(hold) => hold.run(context).await.map(done),
         Command::Settings(settings) => settings.run(context).await.map(done),
+        Command::Maintenance(maintenance) => maintenance.run(context).await,
         Command::Scanner(scanner) => scanner.run(context).await.map(done),
         Command::TestAntivirus(test) => test.run(context).await,
         Command::Migrate(migrate) => migrate.run(context).await,

@@ -4,7 +4,7 @@
 //! Not here: what a setting means and its bounds (`domain/settings.rs`), which the server judges.
 
 use clap::{Args, Subcommand};
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, ReflectMessage as _, Value};
+use prost_reflect::{DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, ReflectMessage as _, Value};
 use prost_types::FieldMask;
 use serde_json::json;
 
@@ -110,22 +110,33 @@ fn field(key: &str) -> Result<FieldDescriptor, Failure> {
 fn parse(field: &FieldDescriptor, words: &[String]) -> Result<Value, String> {
     if field.is_list() {
         let items = words.iter().flat_map(|word| word.split([' ', ','])).filter(|item| !item.is_empty());
-        return Ok(Value::List(items.map(|item| Value::String(item.to_owned())).collect()));
+        let items = items.map(|item| match field.kind() {
+            Kind::Enum(choices) => choice(field.name(), &choices, item),
+            _ => Ok(Value::String(item.to_owned())),
+        });
+        return Ok(Value::List(items.collect::<Result<_, _>>()?));
+    }
+    // An expression of several words, whether the shell kept them together or not.
+    if field.kind() == Kind::String {
+        return Ok(Value::String(words.join(" ")));
     }
     let [word] = words else { return Err(format!("{} takes one value", field.name())) };
     match field.kind() {
         Kind::Bool => word.parse().map(Value::Bool).map_err(|_| format!("{} is true or false", field.name())),
         Kind::Int64 => word.parse().map(Value::I64).map_err(|_| format!("{} is a whole number", field.name())),
-        Kind::Enum(choices) => {
-            let values: Vec<_> = choices.values().filter(|value| value.number() != 0).collect();
-            let found = values.iter().find(|value| in_enum(value.name(), choices.name()).eq_ignore_ascii_case(word));
-            found.map(|value| Value::EnumNumber(value.number())).ok_or_else(|| {
-                let names: Vec<_> = values.iter().map(|value| in_enum(value.name(), choices.name())).collect();
-                format!("{} is one of {}", field.name(), names.join(", "))
-            })
-        }
+        Kind::Enum(choices) => choice(field.name(), &choices, word),
         _ => Err(format!("{} cannot be set by this version", field.name())),
     }
+}
+
+/// One of an enum's values, by its name.
+fn choice(key: &str, choices: &EnumDescriptor, word: &str) -> Result<Value, String> {
+    let values: Vec<_> = choices.values().filter(|value| value.number() != 0).collect();
+    let found = values.iter().find(|value| in_enum(value.name(), choices.name()).eq_ignore_ascii_case(word));
+    found.map(|value| Value::EnumNumber(value.number())).ok_or_else(|| {
+        let names: Vec<_> = values.iter().map(|value| in_enum(value.name(), choices.name())).collect();
+        format!("{key} is one of {}", names.join(", "))
+    })
 }
 
 /// A value as `settings set` takes it.
@@ -133,7 +144,8 @@ fn text(value: &Value, field: &FieldDescriptor) -> String {
     match (value, field.kind()) {
         (Value::Bool(value), _) => value.to_string(),
         (Value::I64(value), _) => value.to_string(),
-        (Value::List(items), _) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
+        (Value::String(value), _) => value.clone(),
+        (Value::List(items), _) => items.iter().map(|item| text(item, field)).collect::<Vec<_>>().join(" "),
         (Value::EnumNumber(number), Kind::Enum(choices)) => choices
             .get_value(*number)
             .map_or_else(|| number.to_string(), |value| in_enum(value.name(), choices.name()).to_owned()),
@@ -155,7 +167,7 @@ fn show(as_json: bool, settings: &DynamicMessage, field: &FieldDescriptor) -> Re
     let value = match value.as_ref() {
         Value::Bool(value) => json!(value),
         Value::I64(value) => json!(value),
-        Value::List(items) => json!(items.iter().filter_map(Value::as_str).collect::<Vec<_>>()),
+        Value::List(items) => json!(items.iter().map(|item| text(item, field)).collect::<Vec<_>>()),
         other => json!(text(other, field)),
     };
     let mut object = serde_json::Map::new();
@@ -204,6 +216,11 @@ mod tests {
         assert!(set("bot_extensions", &[""]).expect("empty").bot_extensions.is_empty());
         let link = set("visitor_download", &["link"]).expect("a choice").visitor_download();
         assert_eq!(link, pb::VisitorDownload::Link);
+        let both = set("delete_owners", &["visitors,OPERATORS"]).expect("two names");
+        assert_eq!(both.delete_owners, [pb::DeleteOwner::Visitors as i32, pb::DeleteOwner::Operators as i32]);
+        for words in [&["0 3 * * *"][..], &["0", "3", "*", "*", "*"]] {
+            assert_eq!(set("maintenance_cron", words).expect("an expression").maintenance_cron, "0 3 * * *");
+        }
     }
 
     #[test]
@@ -214,6 +231,7 @@ mod tests {
             ("max_file_bytes", vec!["1", "2"]),
             ("read_only", vec!["yes"]),
             ("visitor_download", vec!["UNSPECIFIED"]),
+            ("delete_owners", vec!["visitors", "services"]),
         ] {
             assert_eq!(set(key, &words).expect_err(key).exit_code(), 2, "{key}");
         }

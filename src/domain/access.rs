@@ -169,6 +169,12 @@ pub fn see_to_hold<'f>(caller: &Caller, view: Option<&'f FileView>) -> Result<&'
     view.filter(|view| reaches_in_any_state(caller, view)).ok_or_else(Refusal::not_found)
 }
 
+/// The file, if this caller may be told what maintenance would do with it, whatever its state.
+pub fn see_to_explain<'f>(caller: &Caller, view: Option<&'f FileView>) -> Result<&'f FileView, Refusal> {
+    caller.need(&[Permission::MaintenanceRun])?;
+    view.filter(|view| reaches_in_any_state(caller, view)).ok_or_else(Refusal::not_found)
+}
+
 /// The file, if this caller may purge it at once: also a deleted one, and bytes in quarantine.
 pub fn purge<'f>(caller: &Caller, view: Option<&'f FileView>, held: bool) -> Result<&'f FileView, Refusal> {
     caller.need(&[Permission::Erase])?;

@@ -40,6 +40,8 @@ event_kinds! {
     HoldPut = "HOLD_PUT",
     /// A hold was lifted.
     HoldLifted = "HOLD_LIFTED",
+    /// A run of maintenance began.
+    RunBegun = "RUN_BEGUN",
     /// Stored bytes were found infected.
     BlobQuarantined = "BLOB_QUARANTINED",
     /// Stored bytes do not have their hash.
@@ -69,6 +71,7 @@ impl EventKind {
             | Self::FilePurged
             | Self::HoldPut
             | Self::HoldLifted
+            | Self::RunBegun
             | Self::ChatPut
             | Self::ChatDeleted
             | Self::KeyCreated

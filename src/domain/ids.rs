@@ -145,6 +145,12 @@ own_id!(
     /// A file's id: 128 random bits, written as 26 characters of lower-case base32.
     FileId);
 own_id!(
+    /// A run of maintenance: 128 random bits, written as 26 characters of lower-case base32.
+    RunId);
+own_id!(
+    /// A plan of maintenance: 128 random bits, written as 26 characters of lower-case base32.
+    PlanId);
+own_id!(
     /// An opaque key's id, which is no part of its secret: 128 random bits, written as 26 characters of lower-case base32.
     KeyId);
 

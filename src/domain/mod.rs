@@ -7,6 +7,7 @@ pub mod access;
 pub mod admission;
 pub mod caller;
 pub mod chat;
+pub mod cron;
 pub mod event;
 pub mod file;
 pub mod hold;
@@ -20,14 +21,19 @@ pub mod name;
 pub mod origin;
 pub mod permission;
 pub mod refusal;
+pub mod retention;
+pub mod run;
 pub mod settings;
 
 pub use caller::{Caller, CallerKind, Ceiling, ChatSet, Person};
 pub use chat::{Chat, ChatStatus};
+pub use cron::Cron;
 pub use event::{Actor, Event, EventKind};
 pub use file::{Blob, BlobState, File, FileState, FileView, Hit, Verdict, VerdictKind};
 pub use hold::{Hold, HoldOn, Matter};
-pub use ids::{BlobKey, ChatId, FileId, KeyId, OperatorId, RequestId, ServiceId, Sha256, StoreId, Time, VisitorId};
+pub use ids::{
+    BlobKey, ChatId, FileId, KeyId, OperatorId, PlanId, RequestId, RunId, ServiceId, Sha256, StoreId, Time, VisitorId,
+};
 pub use message_code::{CodeHash, MessageCode};
 pub use origin::{AgesAs, Origin};
 pub use permission::{Permission, Permissions};

@@ -73,8 +73,14 @@ reasons! {
     UploadsDisabled, "UPLOADS_DISABLED", FailedPrecondition, "uploads are switched off for this caller";
     /// A hold forbids what would end it; a caller with `legal_hold` finds it by ListHolds.
     OnHold, "ON_HOLD", FailedPrecondition, "it is on hold: nobody may delete, purge or detach it until the hold is lifted";
-    /// A filter hits another number of files than its caller expects; metadata `count`.
-    ConfirmationNeeded, "CONFIRMATION_NEEDED", FailedPrecondition, "it hits another number of files than expected: nothing was deleted";
+    /// A run of maintenance is under way; metadata `run_id`.
+    RunInProgress, "RUN_IN_PROGRESS", FailedPrecondition, "a run of maintenance is under way: watch it, or cancel it";
+    /// A plan that is too old to be run.
+    PlanExpired, "PLAN_EXPIRED", FailedPrecondition, "the plan has ended: make a new one";
+    /// More, or others, would be deleted than goes without saying so; metadata `files` and `guard`, or `count`.
+    ConfirmationNeeded, "CONFIRMATION_NEEDED", FailedPrecondition, "so many files need a confirmation, and nothing was deleted: look at them, and say how many are meant";
+    /// The clock is far ahead of what it was.
+    ClockJumped, "CLOCK_JUMPED", FailedPrecondition, "the clock is more than 48 hours ahead of what it was: set it, or confirm it by a run with confirm_clock";
     /// The service is in read-only mode.
     ReadOnly, "READ_ONLY", Unavailable, "the service is in read-only mode: try again later";
     /// The display name is not acceptable.
@@ -125,6 +131,8 @@ reasons! {
     EtagMismatch, "ETAG_MISMATCH", Aborted, "it was changed meanwhile: read it again";
     /// A newer stream took over this upload.
     Fenced, "FENCED", Aborted, "a newer stream with the same request id took over";
+    /// The node ends, and with it the calls that watch something; what they watch goes on.
+    Leaving, "LEAVING", Unavailable, "this node is ending: ask again, another one or this one will answer";
     /// The database does not answer.
     DatabaseDown, "DATABASE_DOWN", Unavailable, "the database is not available: try again later";
     /// The blob store does not answer.

@@ -3,7 +3,7 @@
 //!
 //! Not here: the process's configuration (`config.rs`) and the carrying out of a change (`app/settings.rs`).
 
-use super::{Reason, Refusal};
+use super::{Reason, Refusal, run::MOST_DAYS};
 
 mod value;
 pub use value::{Choice, SettingKind, SettingValue};
@@ -91,6 +91,17 @@ macro_rules! choice {
                 match v { SettingValue::Choice(s) => $name::find(&s).ok_or(()), _ => Err(()) }
             }
         }
+
+        impl From<Vec<$name>> for SettingValue {
+            fn from(v: Vec<$name>) -> Self { SettingValue::Choices(v.iter().map(|one| one.name().to_owned()).collect()) }
+        }
+
+        impl TryFrom<SettingValue> for Vec<$name> {
+            type Error = ();
+            fn try_from(v: SettingValue) -> Result<Self, ()> {
+                match v { SettingValue::Choices(list) => list.iter().map(|s| $name::find(s).ok_or(())).collect(), _ => Err(()) }
+            }
+        }
     };
 }
 
@@ -130,6 +141,24 @@ choice! {
         Refuse = "REFUSE",
         /// Taken, with that verdict.
         Accept = "ACCEPT",
+    }
+}
+choice! {
+    /// Whose files maintenance deletes for their age.
+    DeleteOwner {
+        /// Visitors'.
+        Visitors = "VISITORS",
+        /// Operators'.
+        Operators = "OPERATORS",
+    }
+}
+choice! {
+    /// Which of their files.
+    DeleteRelation {
+        /// Those attached to no chat.
+        Unassigned = "UNASSIGNED",
+        /// Those attached to a chat.
+        Assigned = "ASSIGNED",
     }
 }
 
@@ -180,6 +209,18 @@ settings! {
         "Every change but UpdateSettings is refused with READ_ONLY: for backups and moving.";
     deleted_grace_days: i64 = 7, SettingKind::Int { min: 0, max: 3_650, unit: "days" }, "",
         "How long a deleted file can be restored, in days; 0 is not at all.";
+    delete_owners: Vec<DeleteOwner> = Vec::new(), SettingKind::Choices(DeleteOwner::NAMES), "mtype_delete",
+        "Whose files maintenance deletes for their age: VISITORS, OPERATORS, both; empty is nobody's. Persistent and held files are never, nor those of services, but for screenshots and forms, which age as visitors'.";
+    delete_relations: Vec<DeleteRelation> = Vec::new(), SettingKind::Choices(DeleteRelation::NAMES), "mtype_cdelete",
+        "Which of them: UNASSIGNED (attached to no chat), ASSIGNED (attached to one); empty is all.";
+    operator_days: i64 = 0, SettingKind::Int { min: 0, max: MOST_DAYS, unit: "days" }, "mdays_older",
+        "Maintenance deletes an operator's file that is older, counted from the later of upload and restore; 0 is never.";
+    visitor_days: i64 = 0, SettingKind::Int { min: 0, max: MOST_DAYS, unit: "days" }, "mdays_older_visitor",
+        "Maintenance deletes a visitor's file that is older, counted from the later of upload and restore; 0 is never.";
+    run_days: i64 = 400, SettingKind::Int { min: 1, max: 3_650, unit: "days" }, "",
+        "How long runs of maintenance are remembered.";
+    maintenance_cron: String = String::new(), SettingKind::Cron, "",
+        "When maintenance runs by itself, in UTC: minute, hour, day, month, weekday as in a crontab, or six fields with the second first. Empty is never: an external scheduler calls RunMaintenance.";
 }
 
 impl Settings {
@@ -243,11 +284,34 @@ mod tests {
             ("closed_chat_grace_seconds", SettingValue::Int(-1)),
             ("visitor_extensions", SettingValue::Extensions(vec!["p/f".into()])),
             ("antivirus_scope", SettingValue::Choice("NOBODY".into())),
+            ("delete_owners", SettingValue::Choices(vec!["SERVICES".into()])),
+            ("delete_owners", SettingValue::Choices(vec!["VISITORS".into(), "VISITORS".into()])),
+            ("delete_relations", SettingValue::Choice("ASSIGNED".into())),
+            ("visitor_days", SettingValue::Int(36_501)),
+            ("run_days", SettingValue::Int(0)),
+            ("maintenance_cron", SettingValue::Cron("0 0 30 2 *".into())),
         ] {
             let refusal = settings.set(key, value).expect_err(key);
             assert_eq!((refusal.reason, refusal.get("setting")), (Reason::BadSetting, Some(key)));
         }
         assert_eq!(settings, Settings::default());
+    }
+
+    #[test]
+    fn several_names_and_an_expression_read_back_from_text_and_nothing_is_none() {
+        let mut settings = Settings::default();
+        for (key, text) in [
+            ("delete_owners", "OPERATORS VISITORS"),
+            ("delete_relations", "ASSIGNED"),
+            ("maintenance_cron", "0 3 * * *"),
+            ("delete_owners", ""),
+            ("maintenance_cron", ""),
+        ] {
+            let value = find(key).and_then(|def| def.kind.parse(text).map_err(|why| bad(def.key, why))).expect(key);
+            settings.set(key, value).expect(key);
+            assert_eq!(settings.get(key).expect(key).to_string(), text);
+        }
+        assert_eq!(settings.delete_relations, [DeleteRelation::Assigned]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod intents;
 mod keys;
 mod moving;
 mod purging;
+mod runs;
 mod scanner;
 mod store;
 mod world;
@@ -24,6 +25,7 @@ pub use moving::{
     BlobTarget, Cell, Cells, INCOMPLETE_COPY, Kind, Lying, MovedStore, MovingStore, NamedBytes, Table, Tables, UnderWay,
 };
 pub use purging::{Leaving, MAX_PURGED, PurgeStore};
+pub use runs::{BegunRun, ClockSays, Expired, NewPlan, NewRun, RunLease, RunStore};
 pub use scanner::{Canary, EngineVersion, Expect, FitError, ScanError, ScanReply, Scanner, ScannerLimits};
 pub use store::{
     AttachTo, ChatDeleted, ChatQuery, ChatStore, ChatTold, FileChange, FileStore, PairingStore, REQUEST_ID_SECS,

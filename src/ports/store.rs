@@ -9,6 +9,7 @@ use async_trait::async_trait;
 
 use super::{
     Admit, Before, Begun, Commit, Committed, Dead, HoldStore, Intent, KeyStore, MultipartId, NewUpload, PurgeStore,
+    RunStore,
 };
 use crate::domain::{
     Actor, Blob, BlobKey, Caller, Chat, ChatId, ChatStatus, Event, FileView, OperatorId, Person, Reason, Refusal,
@@ -325,7 +326,7 @@ pub trait PairingStore: Send + Sync + 'static {
 /// Everything the database does.
 #[async_trait]
 pub trait Store:
-    UploadStore + FileStore + ChatStore + SettingsStore + PairingStore + KeyStore + HoldStore + PurgeStore
+    UploadStore + FileStore + ChatStore + SettingsStore + PairingStore + KeyStore + HoldStore + PurgeStore + RunStore
 {
     /// A cheap round trip that also writes nothing.
     async fn ping(&self) -> Result<(), StoreError>;

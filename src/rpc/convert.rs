@@ -1,7 +1,7 @@
 //! Domain values and wire messages, both ways. Structs are taken apart without `..`, so that a new field fails here.
 //!
 //! Not here: decisions (`domain/`). This file reads single fields; [`files`], [`chats`], [`settings`], [`scanner`],
-//! [`access`], [`holds`], [`deleting`] build and read whole messages.
+//! [`access`], [`holds`], [`runs`], [`deleting`] build and read whole messages.
 
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ pub mod deleting;
 mod disposition;
 pub mod files;
 pub mod holds;
+pub mod runs;
 pub mod scanner;
 pub mod settings;
 

@@ -1,15 +1,18 @@
 //! `MaintenanceService`: each RPC is unpacked, becomes one call of the application, and is wrapped.
 //!
-//! Not here: messages (`convert/scanner.rs`, `convert/holds.rs`), the stream in (`upload_stream.rs`).
+//! Not here: messages (`convert/scanner.rs`, `convert/holds.rs`, `convert/runs.rs`), the stream in (`upload_stream.rs`) and
+//! the one out (`run_stream.rs`).
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     access,
-    convert::{self, holds, scanner},
+    convert::{self, holds, runs, scanner},
     pb::{self, maintenance_service_server::MaintenanceService},
+    run_stream::{self, RunStream},
     upload_stream::open,
 };
 use crate::{
@@ -20,12 +23,13 @@ use crate::{
 /// The service.
 pub struct Maintenance {
     app: Arc<App>,
+    leaving: CancellationToken,
 }
 
 impl Maintenance {
-    /// Speaks for this application.
-    pub const fn new(app: Arc<App>) -> Self {
-        Self { app }
+    /// Speaks for this application. `leaving`: cancelled, nobody watches a run here any more.
+    pub const fn new(app: Arc<App>, leaving: CancellationToken) -> Self {
+        Self { app, leaving }
     }
 }
 
@@ -76,6 +80,67 @@ impl MaintenanceService for Maintenance {
         let (on, limit) = (target.map(holds::target).transpose()?, convert::page_size(page_size)?);
         let page = self.app.list_holds(access::caller(&extensions)?, on, limit, &page_token).await?;
         Ok(Response::new(holds::page(page)))
+    }
+
+    async fn plan_maintenance(
+        &self,
+        request: Request<pb::PlanMaintenanceRequest>,
+    ) -> Result<Response<pb::PlanMaintenanceResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let rule = request.rule.map(runs::proposed);
+        let plan = self.app.plan_maintenance(access::caller(&extensions)?, rule).await?;
+        Ok(Response::new(pb::PlanMaintenanceResponse { plan: Some(runs::plan(plan)) }))
+    }
+
+    async fn get_plan(&self, request: Request<pb::GetPlanRequest>) -> Result<Response<pb::GetPlanResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let pb::GetPlanRequest { plan_id, page_size, page_token } = request;
+        let (id, limit) = (plan_id.parse()?, convert::page_size(page_size)?);
+        let page = self.app.get_plan(access::caller(&extensions)?, id, limit, &page_token).await?;
+        Ok(Response::new(runs::plan_page(page)))
+    }
+
+    type RunMaintenanceStream = RunStream;
+
+    async fn run_maintenance(
+        &self,
+        request: Request<pb::RunMaintenanceRequest>,
+    ) -> Result<Response<Self::RunMaintenanceStream>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let run = self.app.run_maintenance(access::caller(&extensions)?, runs::asked(request)?).await?;
+        Ok(Response::new(run_stream::watch(Arc::clone(&self.app), run, self.leaving.clone())))
+    }
+
+    async fn cancel_run(
+        &self,
+        request: Request<pb::CancelRunRequest>,
+    ) -> Result<Response<pb::CancelRunResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let run = self.app.cancel_run(access::caller(&extensions)?, request.run_id.parse()?).await?;
+        Ok(Response::new(pb::CancelRunResponse { run: Some(runs::run(&run)) }))
+    }
+
+    async fn get_run(&self, request: Request<pb::GetRunRequest>) -> Result<Response<pb::GetRunResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let run = self.app.get_run(access::caller(&extensions)?, request.run_id.parse()?).await?;
+        Ok(Response::new(pb::GetRunResponse { run: Some(runs::run(&run)) }))
+    }
+
+    async fn list_runs(&self, request: Request<pb::ListRunsRequest>) -> Result<Response<pb::ListRunsResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let pb::ListRunsRequest { page_size, page_token } = request;
+        let limit = convert::page_size(page_size)?;
+        let page = self.app.list_runs(access::caller(&extensions)?, limit, &page_token).await?;
+        Ok(Response::new(runs::run_page(page)))
+    }
+
+    async fn explain_file(
+        &self,
+        request: Request<pb::ExplainFileRequest>,
+    ) -> Result<Response<pb::ExplainFileResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let explained = self.app.explain_file(access::caller(&extensions)?, request.file_id.parse()?).await?;
+        Ok(Response::new(runs::explained(explained)))
     }
 }
 

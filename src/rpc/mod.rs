@@ -19,6 +19,7 @@ pub mod methods;
 pub mod minting;
 pub mod request_id;
 pub mod routes;
+mod run_stream;
 pub mod status;
 pub mod upload_stream;
 

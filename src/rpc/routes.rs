@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
 use tonic::service::{Routes, RoutesBuilder};
 use tonic_health::server::HealthReporter;
 use tonic_reflection::server::{Builder, Error};
@@ -26,10 +27,16 @@ use super::{
 use crate::app::App;
 
 /// The services of this application. `reporter` is what [`super::health::follow`] tells; `minting` makes tokens.
+/// `leaving`, cancelled, ends the calls that would last as long as what they watch.
 ///
 /// # Errors
 /// The descriptor sets do not fit together: a fault of the build.
-pub fn routes(app: &Arc<App>, reporter: HealthReporter, minting: Minting) -> Result<Routes, Error> {
+pub fn routes(
+    app: &Arc<App>,
+    reporter: HealthReporter,
+    minting: Minting,
+    leaving: CancellationToken,
+) -> Result<Routes, Error> {
     let mut routes = with_reflection()?;
     let health = tonic_health::server::HealthService::from_health_reporter(reporter);
     let files = FileServiceServer::new(Files::new(Arc::clone(app))).max_decoding_message_size(MAX_MESSAGE_BYTES);
@@ -45,7 +52,7 @@ pub fn routes(app: &Arc<App>, reporter: HealthReporter, minting: Minting) -> Res
             ConfigServiceServer::new(Config::new(Arc::clone(app))).max_decoding_message_size(MAX_MESSAGE_BYTES),
         )
         .add_service(
-            MaintenanceServiceServer::new(Maintenance::new(Arc::clone(app)))
+            MaintenanceServiceServer::new(Maintenance::new(Arc::clone(app), leaving))
                 .max_decoding_message_size(MAX_MESSAGE_BYTES),
         );
     Ok(routes.routes())

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::harness::{Caller, Node, Service, Visitor, samples, shared};
 
 /// A tool of the tests' Python environment, as `setup/install.sh test` makes it.
-fn tool(name: &str) -> PathBuf {
+pub fn tool(name: &str) -> PathBuf {
     let cache = std::env::var_os("LHFILE_CACHE").map(PathBuf::from);
     let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME or LHFILE_CACHE")).join(".cache/lhfile");
     let path = cache.unwrap_or_else(home).join("venv/bin").join(name);

@@ -26,6 +26,7 @@ mod late;
 mod leaving;
 mod limits;
 mod lists;
+mod maintenance;
 mod matrix;
 mod memory;
 mod minting;

@@ -8,6 +8,7 @@ mod callers;
 mod calls;
 mod ending;
 mod holds;
+mod runs;
 mod table;
 mod world;
 

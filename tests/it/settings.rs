@@ -22,7 +22,8 @@ use crate::harness::{
     samples,
 };
 
-/// Where each setting is flipped, here, in `switches.rs` or `restore.rs`; a setting without a test fails here.
+/// Where each setting is flipped, here, in `switches.rs`, `restore.rs` or `maintenance.rs`; a setting without a test fails
+/// here.
 const FLIPPED: &[(&str, &[&str])] = &[
     ("visitors_uploads_can_be_switched_off_and_a_chat_may_allow_them_again", &["visitor_upload_enabled"]),
     ("operators_uploads_can_be_switched_off", &["operator_upload_enabled"]),
@@ -41,6 +42,12 @@ const FLIPPED: &[(&str, &[&str])] = &[
     ("changes_are_judged_all_or_nothing_and_by_etag", &["signature_max_age_days"]),
     ("read_only_refuses_every_change_but_of_settings", &["read_only"]),
     ("nothing_comes_back_after_the_grace_and_the_setting_counts_at_once", &["deleted_grace_days"]),
+    (
+        "files_go_by_the_rule_of_the_settings_and_can_be_restored",
+        &["delete_owners", "delete_relations", "visitor_days", "operator_days"],
+    ),
+    ("runs_are_forgotten_after_run_days", &["run_days"]),
+    ("each_moment_has_one_run_over_all_nodes", &["maintenance_cron"]),
 ];
 
 #[test]
@@ -49,7 +56,13 @@ fn every_setting_is_flipped_by_a_test() {
     let declared: BTreeSet<&str> = lhfile::domain::settings::TABLE.iter().map(|def| def.key).collect();
     assert_eq!(flipped, declared);
     for (test, _) in FLIPPED {
-        let there = [include_str!("settings.rs"), include_str!("switches.rs"), include_str!("restore.rs")];
+        let there = [
+            include_str!("settings.rs"),
+            include_str!("switches.rs"),
+            include_str!("restore.rs"),
+            include_str!("maintenance.rs"),
+            include_str!("maintenance/cron.rs"),
+        ];
         assert!(there.iter().any(|text| text.contains(&format!("async fn {test}("))), "{test} is gone");
     }
 }

@@ -18,23 +18,28 @@ use self::{
     files::{Attached, FileRow},
     keys::KeyRow,
     purging::Stub,
+    runs::{PlanRow, RunRow},
     settings::Change,
     uploads::Upload,
 };
 use crate::{
-    domain::{Actor, Blob, Chat, ChatId, Event, File, Hit, Hold, Settings, Sha256, Time, settings::SettingValue},
+    domain::{
+        Actor, Blob, Chat, ChatId, Event, File, Hit, Hold, PlanId, Settings, Sha256, Time, settings::SettingValue,
+    },
     ports::{Store, StoreClaim, StoreError},
 };
 
 mod blobs;
 mod chats;
 mod content;
+mod expiring;
 mod files;
 mod holds;
 mod keys;
 mod lines;
 mod listing;
 mod purging;
+mod runs;
 mod settings;
 mod uploads;
 
@@ -68,6 +73,10 @@ struct Tables {
     keys_version: i64,
     holds: BTreeMap<i64, Hold>,
     last_hold: i64,
+    runs: BTreeMap<i64, RunRow>,
+    last_run: i64,
+    plans: BTreeMap<PlanId, PlanRow>,
+    clock: Option<Time>,
     events: Vec<(Time, Event)>,
 }
 
@@ -104,6 +113,10 @@ impl Default for Tables {
             keys_version: 0,
             holds: BTreeMap::new(),
             last_hold: 0,
+            runs: BTreeMap::new(),
+            last_run: 0,
+            plans: BTreeMap::new(),
+            clock: None,
             events: Vec::new(),
         }
     }

@@ -81,8 +81,12 @@ impl Upload {
 impl MemoryStore {
     /// Lets time pass, for the leases.
     pub fn pass(&self, secs: i64) {
-        for upload in self.lock().uploads.values_mut() {
+        let mut tables = self.lock();
+        for upload in tables.uploads.values_mut() {
             upload.lease_until = upload.lease_until.plus_secs(-secs);
+        }
+        for run in tables.runs.values_mut() {
+            run.lease_until = run.lease_until.plus_secs(-secs);
         }
     }
 }

@@ -88,6 +88,11 @@ fn from_now(_now: Time, secs: i64) -> lhfile_from_now<i64> {
     lhfile_from_now(secs.saturating_mul(Time::SECOND))
 }
 
+/// What time it is, by the one clock that all nodes share.
+async fn time(conn: &mut Conn, now: Time) -> Result<Time, StoreError> {
+    Ok(Time(diesel::select(from_now(now, 0)).get_result(conn).await?))
+}
+
 /// Tells every node, when this transaction commits, that settings or keys changed (`postgres/listen.rs` hears it).
 async fn announce(conn: &mut Conn) -> Result<(), StoreError> {
     diesel::sql_query(super::postgres::ANNOUNCE).execute(conn).await?;
@@ -134,6 +139,8 @@ pub(super) mod copying;
 mod copying_words;
 #[path = "events.rs"]
 pub(super) mod events;
+#[path = "expiring.rs"]
+pub(super) mod expiring;
 #[path = "files.rs"]
 pub(super) mod files;
 #[path = "holds.rs"]
@@ -146,8 +153,16 @@ pub(super) mod listing;
 mod moving;
 #[path = "pairing.rs"]
 pub(super) mod pairing;
+#[path = "plans.rs"]
+pub(super) mod plans;
 #[path = "restoring.rs"]
 pub(super) mod restoring;
+#[path = "run_row.rs"]
+mod run_row;
+#[path = "run_store.rs"]
+mod run_store;
+#[path = "runs.rs"]
+pub(super) mod runs;
 #[path = "settings.rs"]
 pub(super) mod settings;
 #[path = "statement.rs"]

@@ -69,6 +69,11 @@ fn from_now(now: Time, secs: i64) -> i64 {
     now.plus_secs(secs).0
 }
 
+/// What time it is: the one node's own clock is all there is.
+async fn time(_conn: &mut Conn, now: Time) -> Result<Time, StoreError> {
+    Ok(now)
+}
+
 /// Tells every node that settings or keys changed: here there is no other.
 async fn announce(_conn: &mut Conn) -> Result<(), StoreError> {
     Ok(())
@@ -113,6 +118,8 @@ pub(super) mod copying;
 mod copying_words;
 #[path = "events.rs"]
 pub(super) mod events;
+#[path = "expiring.rs"]
+pub(super) mod expiring;
 #[path = "files.rs"]
 pub(super) mod files;
 #[path = "holds.rs"]
@@ -125,8 +132,16 @@ pub(super) mod listing;
 mod moving;
 #[path = "pairing.rs"]
 pub(super) mod pairing;
+#[path = "plans.rs"]
+pub(super) mod plans;
 #[path = "restoring.rs"]
 pub(super) mod restoring;
+#[path = "run_row.rs"]
+mod run_row;
+#[path = "run_store.rs"]
+mod run_store;
+#[path = "runs.rs"]
+pub(super) mod runs;
 #[path = "settings.rs"]
 pub(super) mod settings;
 #[path = "statement.rs"]

@@ -201,6 +201,92 @@ diesel::table! {
 }
 
 diesel::table! {
+    runs (number) {
+        number -> BigInt,
+        id -> Binary,
+        state -> Text,
+        tick -> Nullable<BigInt>,
+        by_kind -> Nullable<Text>,
+        by_id -> Nullable<Text>,
+        by_service -> Nullable<Text>,
+        request_id -> Nullable<Text>,
+        plan_id -> Nullable<Binary>,
+        rule -> Text,
+        proposed -> Bool,
+        node -> Text,
+        fence -> BigInt,
+        lease_until -> BigInt,
+        cancel_requested -> Bool,
+        after_created -> BigInt,
+        after_number -> BigInt,
+        begun_at -> BigInt,
+        ended_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    run_tasks (run_number, place) {
+        run_number -> BigInt,
+        place -> BigInt,
+        task -> Text,
+        outcome -> Text,
+        done -> BigInt,
+        bytes -> BigInt,
+        kept -> BigInt,
+        failed -> BigInt,
+        guard -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    plans (number) {
+        number -> BigInt,
+        id -> Binary,
+        rule -> Text,
+        proposed -> Bool,
+        token -> Text,
+        guard -> BigInt,
+        by_kind -> Nullable<Text>,
+        by_id -> Nullable<Text>,
+        by_service -> Nullable<Text>,
+        created_at -> BigInt,
+        expires_at -> BigInt,
+        complete -> Bool,
+        after_created -> BigInt,
+        after_number -> BigInt,
+    }
+}
+
+diesel::table! {
+    plan_files (plan_number, created_at, file_number) {
+        plan_number -> BigInt,
+        created_at -> BigInt,
+        file_number -> BigInt,
+        file_id -> Binary,
+        owner -> Text,
+        attached -> Bool,
+        size -> BigInt,
+    }
+}
+
+diesel::table! {
+    plan_groups (plan_number, owner, attached) {
+        plan_number -> BigInt,
+        owner -> Text,
+        attached -> Bool,
+        files -> BigInt,
+        bytes -> BigInt,
+    }
+}
+
+diesel::table! {
+    clock (id) {
+        id -> BigInt,
+        seen -> BigInt,
+    }
+}
+
+diesel::table! {
     stubs (number) {
         number -> BigInt,
         id -> Binary,
@@ -213,4 +299,6 @@ diesel::table! {
 diesel::joinable!(files -> blobs (blob_id));
 diesel::joinable!(attachments -> files (file_number));
 diesel::joinable!(attachments -> chats (chat_id));
+diesel::joinable!(run_tasks -> runs (run_number));
 diesel::allow_tables_to_appear_in_same_query!(blobs, files, chats, attachments);
+diesel::allow_tables_to_appear_in_same_query!(runs, run_tasks);

@@ -35,6 +35,8 @@ macro_rules! timed {
     }};
 }
 
+pub(super) use timed;
+
 #[async_trait]
 impl UploadStore for SqlStore {
     async fn begin_upload(&self, new: NewUpload, admit: Admit) -> Result<Begun, Stop> {

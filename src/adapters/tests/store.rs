@@ -18,6 +18,9 @@ pub mod origins;
 pub mod pairing;
 pub mod purging;
 pub mod races;
+pub mod retention;
+pub mod run_races;
+pub mod runs;
 pub mod settings;
 pub mod uploads;
 pub mod world;
@@ -118,6 +121,22 @@ contract! {
         of_a_purge_and_a_restore_that_meet_exactly_one_wins;
         a_purge_and_an_upload_that_shares_its_bytes_agree_on_who_was_first;
         purges_of_all_files_of_one_blob_that_meet_leave_none_that_nobody_needs;
+    }
+    run_races {
+        a_file_that_is_kept_while_a_run_passes_is_alive_or_was_refused_and_never_both;
+    }
+    runs {
+        a_run_deletes_by_its_rule_the_oldest_first_each_with_its_event_and_tells_how_far_it_is;
+        a_run_of_a_plan_deletes_what_it_found_minus_what_changed_since_and_nothing_else;
+        a_plan_beyond_the_guard_needs_its_token_and_an_old_one_is_refused;
+        one_runs_at_a_time_and_a_request_or_a_tick_has_one_run;
+        of_runs_that_begin_at_once_one_begins;
+        a_run_whose_node_died_goes_on_at_its_checkpoint_and_the_old_node_is_fenced;
+        the_guard_stops_a_run_and_grows_with_what_the_rule_deleted_before;
+        a_cancelled_run_deletes_nothing_more;
+        a_clock_that_is_far_ahead_of_what_it_was_is_told_until_somebody_confirms_it;
+        old_runs_and_ended_plans_are_forgotten_and_running_ones_are_not;
+        what_the_rule_asks_of_a_file_is_told_whatever_its_state;
     }
     settings {
         settings_are_stored_under_one_version_and_an_old_etag_changes_nothing;

@@ -11,18 +11,21 @@ use super::faults::Plan;
 use crate::{
     adapters::memory::{MemoryBlobs, MemorySpool, MemoryStore},
     domain::{
-        Actor, Blob, BlobKey, Caller, Chat, ChatId, Event, FileView, Hold, HoldOn, KeyId, Matter, Person, Refusal,
-        RequestId, Settings, Sha256, StoreId, Time, Verdict,
+        Actor, Blob, BlobKey, Caller, Chat, ChatId, Event, FileId, FileView, Hold, HoldOn, KeyId, Matter, Person,
+        PlanId, Refusal, RequestId, RunId, Settings, Sha256, StoreId, Time, Verdict,
         access::Deletion,
         key::{Key, Reach},
         listing::{FileQuery, FileRef, Page},
+        retention::Facts,
+        run::{Checkpoint, Plan as RunPlan, PlannedFile, Run, RunState, TaskReport},
         settings::SettingValue,
     },
     ports::{
-        Admit, AttachTo, Before, Begun, BlobError, BlobStore, BlobStream, ByteSource, ChatDeleted, ChatQuery,
-        ChatStore, ChatTold, Commit, Committed, Dead, FileChange, FileStore, HoldQuery, HoldStore, Intent, KeyQuery,
-        KeyStore, Leaving, LiveKeys, MultipartId, NewUpload, PairingStore, PurgeStore, ReadSeek, SettingsStore, Spool,
-        SpoolWriter, Spooled, Stop, Store, StoreClaim, StoreError, StoredSettings, Tap, UploadStore,
+        Admit, AttachTo, Before, Begun, BegunRun, BlobError, BlobStore, BlobStream, ByteSource, ChatDeleted, ChatQuery,
+        ChatStore, ChatTold, ClockSays, Commit, Committed, Dead, Expired, FileChange, FileStore, HoldQuery, HoldStore,
+        Intent, KeyQuery, KeyStore, Leaving, LiveKeys, MultipartId, NewPlan, NewRun, NewUpload, PairingStore,
+        PurgeStore, ReadSeek, RunLease, RunStore, SettingsStore, Spool, SpoolWriter, Spooled, Stop, Store, StoreClaim,
+        StoreError, StoredSettings, Tap, UploadStore,
     },
 };
 
@@ -110,6 +113,27 @@ through! { HoldStore for MemoryStore {
     put_hold(on: HoldOn, matter: Matter, caller: &Caller, now: Time) -> Result<Hold, Stop>;
     lift_hold(on: HoldOn, matter: Matter, caller: &Caller, now: Time) -> Result<bool, Stop>;
     list_holds(query: HoldQuery, caller: &Caller) -> Result<Vec<(i64, Hold)>, Stop>;
+} }
+
+through! { RunStore for MemoryStore {
+    judge_clock(now: Time, confirmed: bool) -> Result<ClockSays, StoreError>;
+    begin_plan(new: NewPlan) -> Result<RunPlan, Stop>;
+    grow_plan(id: PlanId, limit: i64) -> Result<bool, StoreError>;
+    end_plan(id: PlanId) -> Result<RunPlan, Stop>;
+    find_plan(id: PlanId) -> Result<Option<RunPlan>, StoreError>;
+    list_plan_files(id: PlanId, after: Checkpoint, limit: u32) -> Result<Vec<PlannedFile>, StoreError>;
+    begin_run(new: NewRun) -> Result<BegunRun, Stop>;
+    find_run(id: RunId) -> Result<Option<Run>, StoreError>;
+    list_runs(before: Option<i64>, limit: u32) -> Result<Vec<(i64, Run)>, StoreError>;
+    cancel_run(id: RunId) -> Result<Run, Stop>;
+    last_tick() -> Result<Option<Time>, StoreError>;
+    take_run(node: &str, own: bool, now: Time, lease_secs: i64) -> Result<Option<(Run, RunLease)>, StoreError>;
+    renew_run(lease: RunLease, now: Time, lease_secs: i64) -> Result<bool, Stop>;
+    note_task(lease: RunLease, report: TaskReport) -> Result<(), Stop>;
+    end_run(lease: RunLease, state: RunState, now: Time) -> Result<(), Stop>;
+    expire_batch(lease: RunLease, limit: u32, now: Time) -> Result<Expired, Stop>;
+    trim_runs(keep_secs: i64, now: Time, limit: i64) -> Result<u64, StoreError>;
+    find_facts(file: FileId, caller: &Caller, now: Time) -> Result<Option<(FileView, Facts, Time)>, StoreError>;
 } }
 
 through! { PurgeStore for MemoryStore {

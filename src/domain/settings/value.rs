@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::domain::name::is_extension;
+use crate::domain::{Cron, name::is_extension};
 
 /// An enum among the settings, by the names that stand in the proto without their prefix.
 pub trait Choice: Sized + Copy {
@@ -27,6 +27,10 @@ pub enum SettingValue {
     Extensions(Vec<String>),
     /// One of a few names.
     Choice(String),
+    /// Some of a few names.
+    Choices(Vec<String>),
+    /// When something is done: a [`Cron`] expression, or nothing.
+    Cron(String),
 }
 
 /// The type of a setting with its bounds.
@@ -47,6 +51,10 @@ pub enum SettingKind {
     Extensions,
     /// One of these names.
     Choice(&'static [&'static str]),
+    /// Any of these names, none twice.
+    Choices(&'static [&'static str]),
+    /// A [`Cron`] expression, or nothing.
+    Cron,
 }
 
 /// Most extensions in one list.
@@ -60,6 +68,8 @@ impl SettingKind {
             SettingKind::Int { .. } => "int",
             SettingKind::Extensions => "extensions",
             SettingKind::Choice(_) => "choice",
+            SettingKind::Choices(_) => "choices",
+            SettingKind::Cron => "cron",
         }
     }
 
@@ -82,28 +92,43 @@ impl SettingKind {
                     Err(format!("must be one of {}", names.join(", ")))
                 }
             }
+            (SettingKind::Choices(names), SettingValue::Choices(list)) => {
+                if list.iter().any(|name| !names.contains(&name.as_str())) {
+                    return Err(format!("must be any of {}, or nothing", names.join(", ")));
+                }
+                let twice = (1..list.len()).any(|at| list[..at].contains(&list[at]));
+                if twice { Err("names one twice".to_owned()) } else { Ok(()) }
+            }
+            (SettingKind::Cron, SettingValue::Cron(text)) => {
+                if text.is_empty() {
+                    Ok(())
+                } else {
+                    text.parse::<Cron>().map(drop)
+                }
+            }
             _ => Err(format!("must be a value of type {}", self.name())),
         }
     }
 
-    /// Reads the text form: `true`, a number, `pdf png`, a name.
+    /// Reads the text form: `true`, a number, `pdf png`, a name, several names, `0 3 * * *`.
     pub fn parse(self, text: &str) -> Result<SettingValue, String> {
         let value = match self {
             SettingKind::Bool => SettingValue::Bool(text.parse().map_err(|_| "must be true or false".to_owned())?),
             SettingKind::Int { .. } => {
                 SettingValue::Int(text.parse().map_err(|_| "must be a whole number".to_owned())?)
             }
-            SettingKind::Extensions => SettingValue::Extensions(
-                text.split(|c: char| c.is_whitespace() || c == ',')
-                    .filter(|s| !s.is_empty())
-                    .map(str::to_owned)
-                    .collect(),
-            ),
+            SettingKind::Extensions => SettingValue::Extensions(words(text)),
             SettingKind::Choice(_) => SettingValue::Choice(text.to_owned()),
+            SettingKind::Choices(_) => SettingValue::Choices(words(text)),
+            SettingKind::Cron => SettingValue::Cron(text.to_owned()),
         };
         self.judge(&value)?;
         Ok(value)
     }
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split(|c: char| c.is_whitespace() || c == ',').filter(|s| !s.is_empty()).map(str::to_owned).collect()
 }
 
 fn judge_extensions(list: &[String]) -> Result<(), String> {
@@ -124,8 +149,8 @@ impl fmt::Display for SettingValue {
         match self {
             SettingValue::Bool(b) => write!(f, "{b}"),
             SettingValue::Int(n) => write!(f, "{n}"),
-            SettingValue::Extensions(list) => f.write_str(&list.join(" ")),
-            SettingValue::Choice(name) => f.write_str(name),
+            SettingValue::Extensions(list) | SettingValue::Choices(list) => f.write_str(&list.join(" ")),
+            SettingValue::Choice(text) | SettingValue::Cron(text) => f.write_str(text),
         }
     }
 }
@@ -148,4 +173,5 @@ conversions! {
     bool => Bool,
     i64 => Int,
     Vec<String> => Extensions,
+    String => Cron,
 }

@@ -48,15 +48,20 @@ pub fn settings(settings: &Settings) -> pb::Settings {
 }
 
 fn to_wire(field: &FieldDescriptor, value: SettingValue) -> Value {
+    let number = |choices: &EnumDescriptor, name: &str| {
+        let value = choices.get_value_by_name(&format!("{}{name}", prefix(choices)));
+        Value::EnumNumber(value.map_or(0, |v| v.number()))
+    };
     match (value, field.kind()) {
         (SettingValue::Bool(b), _) => Value::Bool(b),
         (SettingValue::Int(n), _) => Value::I64(n),
         (SettingValue::Extensions(list), _) => Value::List(list.into_iter().map(Value::String).collect()),
-        (SettingValue::Choice(name), Kind::Enum(choices)) => {
-            let value = choices.get_value_by_name(&format!("{}{name}", prefix(&choices)));
-            Value::EnumNumber(value.map_or(0, |v| v.number()))
+        (SettingValue::Choice(name), Kind::Enum(choices)) => number(&choices, &name),
+        (SettingValue::Choices(list), Kind::Enum(choices)) => {
+            Value::List(list.iter().map(|name| number(&choices, name)).collect())
         }
-        (SettingValue::Choice(name), _) => Value::String(name),
+        (SettingValue::Choices(list), _) => Value::List(list.into_iter().map(Value::String).collect()),
+        (SettingValue::Choice(text) | SettingValue::Cron(text), _) => Value::String(text),
     }
 }
 
@@ -75,17 +80,23 @@ pub fn changes(request: pb::UpdateSettingsRequest) -> Result<Vec<(&'static str, 
 }
 
 fn from_wire(field: &FieldDescriptor, message: &DynamicMessage) -> SettingValue {
+    let name = |choices: &EnumDescriptor, number: i32| {
+        // A number that is no value, and UNSPECIFIED, become names that the setting's bounds refuse.
+        let name = choices.get_value(number).map_or_else(|| number.to_string(), |v| v.name().to_owned());
+        name.trim_start_matches(&prefix(choices)).to_owned()
+    };
     match (message.get_field(field).into_owned(), field.kind()) {
         (Value::Bool(b), _) => SettingValue::Bool(b),
         (Value::I64(n), _) => SettingValue::Int(n),
+        (Value::List(list), Kind::Enum(choices)) => {
+            let numbers = list.iter().filter_map(Value::as_enum_number);
+            SettingValue::Choices(numbers.map(|number| name(&choices, number)).collect())
+        }
         (Value::List(list), _) => {
             SettingValue::Extensions(list.iter().filter_map(Value::as_str).map(str::to_owned).collect())
         }
-        (Value::EnumNumber(number), Kind::Enum(choices)) => {
-            // A number that is no value, and UNSPECIFIED, become names that the setting's bounds refuse.
-            let name = choices.get_value(number).map_or_else(|| number.to_string(), |v| v.name().to_owned());
-            SettingValue::Choice(name.trim_start_matches(&prefix(&choices)).to_owned())
-        }
+        (Value::EnumNumber(number), Kind::Enum(choices)) => SettingValue::Choice(name(&choices, number)),
+        (Value::String(text), _) => SettingValue::Cron(text),
         (other, _) => SettingValue::Choice(other.to_string()),
     }
 }
@@ -118,6 +129,8 @@ fn description(def: &SettingDef) -> pb::SettingDescription {
         SettingKind::Int { min, max, unit } => (pb::SettingType::Integer, Some((min, max)), unit, &[]),
         SettingKind::Extensions => (pb::SettingType::Extensions, None, "", &[]),
         SettingKind::Choice(names) => (pb::SettingType::Enum, None, "", names),
+        SettingKind::Choices(names) => (pb::SettingType::Enums, None, "", names),
+        SettingKind::Cron => (pb::SettingType::Cron, None, "", &[]),
     };
     pb::SettingDescription {
         key: def.key.to_owned(),
@@ -138,7 +151,7 @@ mod tests {
     use prost_types::FieldMask;
 
     use super::*;
-    use crate::domain::settings::{OperatorDownload, VisitorDownload};
+    use crate::domain::settings::{DeleteOwner, DeleteRelation, OperatorDownload, VisitorDownload};
 
     #[test]
     fn every_row_of_the_table_is_a_field_of_its_type_and_every_field_a_row() {
@@ -147,11 +160,12 @@ mod tests {
             let fits = match (def.kind, field.kind()) {
                 (SettingKind::Bool, Kind::Bool) | (SettingKind::Int { .. }, Kind::Int64) => !field.is_list(),
                 (SettingKind::Extensions, Kind::String) => field.is_list(),
-                (SettingKind::Choice(names), Kind::Enum(choices)) => {
+                (SettingKind::Cron, Kind::String) => !field.is_list(),
+                (SettingKind::Choice(names) | SettingKind::Choices(names), Kind::Enum(choices)) => {
                     let prefix = prefix(&choices);
                     let declared: Vec<_> =
                         choices.values().skip(1).map(|v| v.name().replacen(&prefix, "", 1)).collect();
-                    !field.is_list() && declared == names
+                    field.is_list() == matches!(def.kind, SettingKind::Choices(_)) && declared == names
                 }
                 _ => false,
             };
@@ -168,12 +182,15 @@ mod tests {
         let mut there = Settings { max_file_bytes: 7, bot_extensions: vec!["pdf".into()], ..Settings::default() };
         there.visitor_download = VisitorDownload::Forever;
         there.operator_download = OperatorDownload::AnyOperator;
+        there.delete_owners = vec![DeleteOwner::Operators, DeleteOwner::Visitors];
+        there.maintenance_cron = "0 3 * * *".to_owned();
         let request = pb::UpdateSettingsRequest {
             settings: Some(settings(&there)),
             update_mask: Some(FieldMask { paths: vec!["*".into()] }),
             etag: None,
         };
-        let mut back = Settings { read_only: true, ..Settings::default() };
+        let mut back =
+            Settings { read_only: true, delete_relations: vec![DeleteRelation::Assigned], ..Settings::default() };
         for (key, value) in changes(request).expect("a good mask") {
             back.set(key, value).expect(key);
         }
@@ -194,14 +211,19 @@ mod tests {
     #[test]
     fn an_enum_that_is_not_told_or_does_not_exist_is_a_bad_setting() {
         for number in [0, 99, -1] {
+            let settings =
+                pb::Settings { visitor_download: number, delete_owners: vec![1, number], ..Default::default() };
             let request = pb::UpdateSettingsRequest {
-                settings: Some(pb::Settings { visitor_download: number, ..Default::default() }),
-                update_mask: Some(FieldMask { paths: vec!["visitor_download".into()] }),
+                settings: Some(settings),
+                update_mask: Some(FieldMask { paths: vec!["visitor_download".into(), "delete_owners".into()] }),
                 etag: None,
             };
-            let (key, value) = changes(request).expect("a good mask").remove(0);
-            let refusal = Settings::default().set(key, value).expect_err("refused");
-            assert_eq!(refusal.reason, crate::domain::Reason::BadSetting);
+            let sent = changes(request).expect("a good mask");
+            assert_eq!(sent.len(), 2);
+            for (key, value) in sent {
+                let refusal = Settings::default().set(key, value).expect_err("refused");
+                assert_eq!(refusal.reason, crate::domain::Reason::BadSetting);
+            }
         }
     }
 

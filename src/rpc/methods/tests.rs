@@ -38,10 +38,17 @@ const EXPECTED: &[(&str, &str)] = &[
     ("/lhfile.v1.FileService/UndeleteFile", "file_restore"),
     ("/lhfile.v1.FileService/UpdateFile", "use_operator"),
     ("/lhfile.v1.FileService/UploadFile", "use_operator upload_new_file +visitors"),
+    ("/lhfile.v1.MaintenanceService/CancelRun", "maintenance_run"),
     ("/lhfile.v1.MaintenanceService/DeleteHold", "legal_hold"),
+    ("/lhfile.v1.MaintenanceService/ExplainFile", "maintenance_run"),
+    ("/lhfile.v1.MaintenanceService/GetPlan", "maintenance_run"),
+    ("/lhfile.v1.MaintenanceService/GetRun", "maintenance_run"),
     ("/lhfile.v1.MaintenanceService/GetScannerStatus", "maintenance_run"),
     ("/lhfile.v1.MaintenanceService/ListHolds", "legal_hold"),
+    ("/lhfile.v1.MaintenanceService/ListRuns", "maintenance_run"),
+    ("/lhfile.v1.MaintenanceService/PlanMaintenance", "maintenance_run"),
     ("/lhfile.v1.MaintenanceService/PutHold", "legal_hold"),
+    ("/lhfile.v1.MaintenanceService/RunMaintenance", "maintenance_run"),
     ("/lhfile.v1.MaintenanceService/TestAntivirus", "maintenance_run"),
 ];
 

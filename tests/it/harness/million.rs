@@ -17,7 +17,7 @@ pub enum Words {
 
 impl Words {
     /// For a connection that writes many rows, whatever becomes of them.
-    const fn at_ease(self) -> &'static str {
+    pub const fn at_ease(self) -> &'static str {
         match self {
             Self::Sqlite => "PRAGMA cache_size = -1000000; PRAGMA synchronous = OFF",
             Self::Postgres => "SET synchronous_commit = off; SET session_replication_role = replica",
@@ -25,7 +25,7 @@ impl Words {
     }
 
     /// The numbers from 1 on, as `s(i)`.
-    fn numbers(self, count: i64) -> String {
+    pub fn numbers(self, count: i64) -> String {
         match self {
             Self::Sqlite => {
                 format!("WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < {count})")
@@ -35,7 +35,7 @@ impl Words {
     }
 
     /// A number as so many bytes.
-    fn bytes(self, number: &str, width: u32) -> String {
+    pub fn bytes(self, number: &str, width: u32) -> String {
         let digits = 2 * width;
         match self {
             Self::Sqlite => format!("unhex(printf('%0{digits}x', {number}))"),

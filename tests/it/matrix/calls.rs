@@ -8,7 +8,7 @@ use tonic::{Request, Status};
 use super::{
     access,
     callers::Who,
-    ending, holds, table,
+    ending, holds, runs, table,
     world::{FILES, World},
 };
 use crate::harness::pb::{
@@ -153,6 +153,13 @@ pub const BLOCKS: &[Block] = &[
         holds::COLUMNS,
     ),
     block("MaintenanceService/ListHolds", "those on all, or as PutHold", holds::LISTED),
+    block("MaintenanceService/PlanMaintenance", "for a rule that finds nothing", &["all"]),
+    block("MaintenanceService/GetPlan", "a plan of the backend; one that never was", runs::COLUMNS),
+    block("MaintenanceService/RunMaintenance", "one task, to its end", &["all"]),
+    block("MaintenanceService/CancelRun", "a run of the backend, which has ended; one that never was", runs::COLUMNS),
+    block("MaintenanceService/GetRun", "a run of the backend; one that never was", runs::COLUMNS),
+    block("MaintenanceService/ListRuns", "", &["all"]),
+    block("MaintenanceService/ExplainFile", "by the file's relation", FILES),
 ];
 
 /// Asks one cell and writes down the answer.
@@ -186,6 +193,8 @@ pub async fn cell(world: &mut World, who: &Who, rpc: &str, column: &'static str)
         ("ChatService", method) => chat(world, who, method, column).await,
         ("AccessService", method) => access::ask(world, who, method, column).await,
         (_, method) if method.contains("Hold") => holds::ask(world, who, method, column).await,
+        (_, "ExplainFile") => runs::explain(world, who, file_id.clone()).await,
+        (_, method) if runs::METHODS.contains(&method) => runs::ask(world, who, method, column).await,
         (_, method) => administration(world, who, method).await,
     };
     if let (Some(before), Some(kind)) = (before, kind) {

@@ -54,7 +54,7 @@ fn add_files(node: &Node, number: usize) -> Vec<Known> {
         let state = if deleted { "DELETED" } else { "READY" };
         files.push(format!(
             "({file}, X'{}', X'{}', {blob}, '{state}', 'näme \"{n}\".txt', 'txt', 'text/plain', 'OPERATOR', '17', '{}', \
-             FALSE, NULL, NULL, X'{sha256}', {}, X'{sha256}', 1, {n}, {}, NULL)",
+             FALSE, NULL, NULL, X'{sha256}', {}, X'{sha256}', 1, {n}, {}, NULL, NULL, NULL, 'OPERATOR')",
             hex(&id.0),
             hex(&id.0),
             n % 3,

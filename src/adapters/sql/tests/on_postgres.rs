@@ -37,3 +37,5 @@ mod keys;
 mod listen;
 #[path = "plans.rs"]
 mod plans;
+#[path = "predicate.rs"]
+mod predicate;

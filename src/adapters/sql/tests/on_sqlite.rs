@@ -22,3 +22,5 @@ mod explain;
 mod keys;
 #[path = "plans.rs"]
 mod plans;
+#[path = "predicate.rs"]
+mod predicate;

@@ -7,26 +7,38 @@ use futures_util::FutureExt;
 
 use super::{
     bodies::{
-        chats, content, files, holds, keys,
+        chats, content, expiring, files, holds, keys,
         listing::{self, plan::Plan},
-        purging, settings, uploads,
+        plans as plans_of, purging, runs, settings, uploads,
     },
     explain::{Explained, body, explained, judge, judge_walk, plans},
     *,
 };
 use crate::{
     domain::{
-        Event, EventKind, HoldOn, Matter, Origin, StoreId,
+        Event, EventKind, FileId, HoldOn, Matter, Origin, PlanId, RunId, StoreId,
         key::Reach,
         listing::{FileFilter, FileQuery, Order, Place, Total},
+        retention::Rule,
+        run::{Checkpoint, RunState, Task, TaskReport, Trigger},
     },
-    ports::{AttachTo, ChatQuery, FileChange, HoldQuery, KeyQuery, MultipartId, StoreError},
+    ports::{AttachTo, BegunRun, ChatQuery, FileChange, HoldQuery, KeyQuery, MultipartId, NewPlan, NewRun, StoreError},
 };
 
-/// Of one content there are few blobs; of uploads under way, and of files of a chat that ends, there are few: these may
-/// be sorted.
-pub(super) const FEW: &[&str] =
-    &["FROM `blobs`", "FROM `uploads`", "FROM \"blobs\"", "FROM \"uploads\"", "UPDATE OF files", "UPDATE OF blobs"];
+/// Of one content there are few blobs; of uploads under way, and of files of a chat that ends, there are few; one run is
+/// under way; and a plan's files are counted once: these may be sorted.
+pub(super) const FEW: &[&str] = &[
+    "FROM `blobs`",
+    "FROM `uploads`",
+    "FROM \"blobs\"",
+    "FROM \"uploads\"",
+    "UPDATE OF files",
+    "UPDATE OF blobs",
+    "runs.state = 'RUNNING'",
+    "GROUP BY owner, attached",
+    "FROM (SELECT files.number",
+    "UPDATE plans SET expires_at",
+];
 
 #[tokio::test]
 async fn no_statement_of_a_call_walks_a_table_or_sorts() {
@@ -94,6 +106,7 @@ pub(super) async fn every_call(w: &World, store: &Explained) {
         }
         w.store.lift_hold(on, matter(), &all, w.now()).await.expect("lifts");
     }
+    runs_and_plans(w, store, view.file.id).await;
     let two = Upload { tag: 3, ..Upload::to(Target::Library) };
     let (one, other) = (w.upload(&all, &two).await, w.upload(&all, &Upload { tag: 4, ..two }).await);
     w.store.delete_file(FileRef::Id(one.file.id), &all, &settings, w.now()).await.expect("deletes");
@@ -140,6 +153,44 @@ pub(super) async fn every_call(w: &World, store: &Explained) {
         ChatQuery { after: id(), scope: id().map(|id| vec![id]), ..ChatQuery::default() },
     ] {
         body(store, |c| async { chats::list(c, query).await }.boxed()).await;
+    }
+}
+
+async fn runs_and_plans(w: &World, store: &Explained, file: FileId) {
+    let all = service(&["*"]);
+    let rule = Rule { visitors: true, operators: true, visitor_days: 1, operator_days: 2, ..Rule::default() };
+    let (now, by) = (w.now(), Actor::from(&all));
+    w.store.judge_clock(now, true).await.expect("tells");
+    let id = PlanId([1; 16]);
+    let new = NewPlan { id, rule, proposed: false, token: "t".into(), by: by.clone(), now };
+    w.store.begin_plan(new).await.expect("begins");
+    w.store.grow_plan(id, 5).await.expect("grows");
+    w.store.end_plan(id).await.expect("ends");
+    body(store, move |c| async move { plans_of::list_files(c, id, Checkpoint::START, 5).await }.boxed()).await;
+    for plan in [None, Some((id, "t".to_owned()))] {
+        for rule in [rule, Rule { unassigned: true, ..rule }, Rule { assigned: true, ..rule }] {
+            let request_id = Some(format!("r{}", w.id()[7]).parse().expect("valid"));
+            let (by, tasks, node) = (by.clone(), vec![Task::Expire], "n".into());
+            let (run, trigger) = (RunId(w.id()), Trigger::Cron(w.now()));
+            let new =
+                NewRun { id: run, request_id, trigger, plan: plan.clone(), rule, tasks, by, node, now, lease_secs: -5 };
+            let Ok(BegunRun::Started(..)) = w.store.begin_run(new).await else { panic!("it begins") };
+            let (_, lease) =
+                w.store.take_run("n", false, w.now(), 60).await.expect("takes").expect("its lease is over");
+            w.store.expire_batch(lease, 5, w.now()).await.expect("deletes");
+            w.store.renew_run(lease, w.now(), 60).await.expect("renews");
+            w.store.note_task(lease, TaskReport::waiting(Task::Expire)).await.expect("notes");
+            w.store.cancel_run(run).await.expect("asks");
+            w.store.end_run(lease, RunState::Done, w.now()).await.expect("ends");
+            body(store, move |c| async move { runs::find(c, run).await }.boxed()).await;
+        }
+    }
+    body(store, |c| async { runs::list(c, Some(7), 5).await }.boxed()).await;
+    body(store, |c| async { runs::last_tick(c).await }.boxed()).await;
+    body(store, move |c| async move { expiring::find_facts(c, file, &all, Time(1)).await }.boxed()).await;
+    w.let_plans_end(3 * 86_400);
+    for _ in 0..4 {
+        w.store.trim_runs(-60, w.now(), 100).await.expect("trims");
     }
 }
 

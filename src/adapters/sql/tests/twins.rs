@@ -69,13 +69,13 @@ const QUESTIONS: [(&str, &str); 7] = [
         "SELECT 'index ' || i.name || ' on ' || t.name || CASE WHEN i.\"unique\" THEN ' unique' ELSE '' END || ' (' || \
          (SELECT group_concat(name || CASE WHEN \"desc\" THEN ' desc' ELSE '' END) FROM (SELECT * FROM \
          pragma_index_xinfo(i.name) WHERE key = 1 ORDER BY seqno)) || ')' || CASE WHEN i.partial THEN ' where ' || \
-         lower(substr(m.sql, instr(m.sql, ' WHERE ') + 7)) ELSE '' END AS line \
+         lower(replace(replace(replace(substr(m.sql, instr(m.sql, ' WHERE ') + 7), '(', ''), ')', ''), char(10), '')) ELSE '' END AS line \
          FROM TABLES, pragma_index_list(t.name) i JOIN sqlite_master m ON m.name = i.name WHERE i.origin = 'c'",
         "SELECT 'index ' || c.relname || ' on ' || indrelid::regclass || CASE WHEN indisunique THEN ' unique' ELSE '' END \
          || ' (' || (SELECT string_agg(coalesce(attname, 'an expression') || CASE WHEN indoption[k - 1] & 1 = 1 THEN ' desc' \
          ELSE '' END, ',' ORDER BY k) FROM unnest(indkey::int2[]) WITH ORDINALITY u(n, k) LEFT JOIN pg_attribute \
          ON attrelid = indrelid AND attnum = n AND n > 0) || ')' || coalesce(' where ' || \
-         lower(replace(btrim(pg_get_expr(indpred, indrelid), '()'), '::text', '')), '') FROM pg_index JOIN pg_class c ON c.oid = indexrelid \
+         lower(replace(translate(pg_get_expr(indpred, indrelid), '()', ''), '::text', '')), '') FROM pg_index JOIN pg_class c ON c.oid = indexrelid \
          WHERE c.relnamespace = 'public'::regnamespace \
          AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('p', 'u'))",
     ),

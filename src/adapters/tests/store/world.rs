@@ -259,7 +259,11 @@ impl World {
     pub fn pass(&self, secs: i64) {
         match &self.memory {
             Some(memory) => memory.pass(secs),
-            None => self.execute(&format!("UPDATE uploads SET lease_until = lease_until - {}", secs * Time::SECOND)),
+            None => {
+                for table in ["uploads", "runs"] {
+                    self.execute(&format!("UPDATE {table} SET lease_until = lease_until - {}", secs * Time::SECOND));
+                }
+            }
         }
     }
 
