@@ -14,11 +14,13 @@ use crate::ports::BlobError;
 
 /// A call without a body of note, all its retries included.
 pub(in super::super) const ASKING: Duration = Duration::from_secs(15);
-/// A connection that is silent for so long is broken.
-const SILENCE: Duration = Duration::from_secs(20);
+/// A connection that nobody used for so long is not used again: who stands between may have forgotten it.
+const IDLE: Duration = Duration::from_secs(20);
 /// Opening a connection.
 const CONNECTING: Duration = Duration::from_secs(3);
-/// What a transfer may take beyond [`ASKING`]: 1 MiB a second at least.
+/// What a transfer may take, and 1 MiB a second on top: a busy store answers a put late, since its disk is what it waits
+/// for. (One of 8 MiB was seen to take more than 20 s.)
+const MOVING: Duration = Duration::from_secs(45);
 const SECONDS_PER_MIB: u32 = 1;
 
 /// How long a request that we gave up, or were killed under, may go on without us: what of it was sent already is in
@@ -30,7 +32,7 @@ pub(super) const LATENESS: Duration = Duration::from_secs(5 * 60);
 /// How long a transfer of so many bytes may take.
 pub(super) fn moving(bytes: u64) -> Duration {
     let mib = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
-    ASKING + Duration::from_secs(u64::from(mib.saturating_mul(SECONDS_PER_MIB)))
+    MOVING + Duration::from_secs(u64::from(mib.saturating_mul(SECONDS_PER_MIB)))
 }
 
 /// A place in an object store, and who we are there.
@@ -106,14 +108,14 @@ impl S3Place {
         })
     }
 
-    /// No limit on a whole transfer, which takes as long as its bytes: deadlines are set where the call is made.
+    /// No limit on a whole transfer, which takes as long as its bytes, and none on a silence: the client counts it from the
+    /// first byte that it sends, and cuts off what is slow to send or to answer. Deadlines are set where the call is made.
     pub(super) fn client_options(&self) -> ClientOptions {
         let plain = self.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
         ClientOptions::new()
             .with_timeout_disabled()
             .with_connect_timeout(CONNECTING)
-            .with_read_timeout(SILENCE)
-            .with_pool_idle_timeout(SILENCE)
+            .with_pool_idle_timeout(IDLE)
             .with_allow_http(plain)
             // Plain HTTP needs no certificates, and starts where none are installed.
             .with_no_system_certificates(plain)
