@@ -9,7 +9,7 @@ use super::{bodies::Conn, *};
 use crate::ports::StoreError;
 
 /// Tables of a handful of rows: walking them is no walk.
-const SMALL: &[&str] = &["settings", "settings_version", "store", "access_keys_version"];
+const SMALL: &[&str] = &["settings", "settings_version", "store", "access_keys_version", "clock"];
 
 /// In which words it is filled.
 pub(super) const WORDS: million::Words = million::Words::Postgres;

@@ -12,7 +12,7 @@ use super::{bodies::Conn, *};
 use crate::ports::StoreError;
 
 /// Tables of a handful of rows, subqueries and literal rows: walking them is no walk.
-const SMALL: &[&str] = &["settings", "settings_version", "access_keys_version", "shown", "(subquery"];
+const SMALL: &[&str] = &["settings", "settings_version", "access_keys_version", "clock", "shown", "(subquery"];
 
 #[derive(QueryableByName)]
 struct Step {
