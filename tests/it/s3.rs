@@ -137,6 +137,26 @@ async fn store_that_is_away_is_told_as_unavailable_and_leaves_nothing_when_it_is
     node.assert_consistent().await;
 }
 
+/// A put waits for the disk of a busy store: for longer than clients of HTTP are silent by habit.
+#[tokio::test]
+async fn part_that_a_busy_store_answers_late_is_waited_for() {
+    let Away { way, node } = away().await;
+    let operator = Operator::new();
+    way.plan("PUT", "partNumber=1", 1, Fault::Late);
+    let busy = async {
+        while way.hits() == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(25)).await;
+        way.deliver();
+    };
+    let bytes = samples::text(LARGE, "busy");
+    let upload = node.upload("a.txt", bytes.clone()).to_chat("42");
+    let (file, ()) = tokio::join!(upload.passes_by(&operator), busy);
+    assert!(node.download(&file.file_id, &operator).await.expect("its own").bytes == bytes);
+    node.assert_consistent().await;
+}
+
 #[tokio::test]
 async fn lost_answers_of_every_kind_change_nothing() {
     let Away { way, node } = away().await;
