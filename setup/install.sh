@@ -2,7 +2,7 @@
 # Installs what a make target lacks, and nothing that is there already: setup/install.sh run|check|test
 #
 # Debian packages by apt-get, as root or through sudo; the Python tools of check and test into $LHFILE_CACHE/venv, the
-# object store of the tests into $LHFILE_CACHE/garage-VERSION.
+# object store of the tests into $LHFILE_CACHE/garage-VERSION, the checker of alert rules into $LHFILE_CACHE/promtool.
 # A clamd that Debian's package starts by itself is left alone: lhfile and its tests start their own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -76,6 +76,33 @@ garage() {
     rm -rf "$build"
 }
 
+# Prometheus's checker of alert rules: that one program out of Debian's package, because installing the package starts a
+# server. One that is there already is taken.
+rule_checker() {
+    local root=$cache/promtool fresh
+    if [[ -x $root/promtool ]] && "$root/promtool" --version >/dev/null 2>&1; then
+        return
+    fi
+    mkdir -p "$root"
+    if has promtool >/dev/null; then
+        ln -sf "$(has promtool)" "$root/promtool"
+        return
+    fi
+    has apt-get >/dev/null && has dpkg-deb >/dev/null || die "please install what Debian's package prometheus brings: promtool"
+    say "fetching promtool, the checker of alert rules, into $root"
+    fresh=$(mktemp -d)
+    # Where the lists of packages are missing or old, they are fetched once.
+    if ! (cd "$fresh" && apt-get -qq download prometheus >/dev/null 2>&1); then
+        local as_root=()
+        ((EUID == 0)) || as_root=(sudo)
+        "${as_root[@]}" apt-get -qq -o DPkg::Lock::Timeout=300 update >&2
+        (cd "$fresh" && apt-get -qq download prometheus >&2) || die "Debian's package prometheus could not be fetched"
+    fi
+    dpkg-deb --fsys-tarfile "$fresh"/prometheus_*.deb | tar -x -C "$fresh" ./usr/bin/promtool
+    mv "$fresh/usr/bin/promtool" "$root/promtool"
+    rm -rf "$fresh"
+}
+
 for_run() {
     rust
     need clamav-daemon has clamd
@@ -116,5 +143,6 @@ if [[ $purpose != run ]]; then
     python_tools
 fi
 if [[ $purpose == test ]]; then
+    rule_checker
     garage
 fi
