@@ -13,6 +13,8 @@ TESTED := --locked --features fault-points
 TOOLS := $(LHFILE_CACHE)/venv/bin
 # Database and store that the tests of the service run on, one pair after the other.
 PAIRS := sqlite+disk postgres+s3
+# Most tests of the service wait for its servers more than they compute: one more at once than there are cores.
+AT_ONCE := --test-threads=$(shell expr $$(nproc) + 1)
 # Tests that bring a whole cluster with them, whatever the pair: they run once.
 CLUSTER := chaos::
 
@@ -47,7 +49,7 @@ test: ## Install what the tests need and run all of them
 	@mkdir -p target/pairs
 	@for pair in $(PAIRS); do \
 		echo "lhfile: the tests of the service, on $$pair"; \
-		LHFILE_TEST_PAIR=$$pair cargo test $(TESTED) --test it -- --skip $(CLUSTER) 2>&1 | tee target/pairs/$$pair.log || \
+		LHFILE_TEST_PAIR=$$pair cargo test $(TESTED) --test it -- --skip $(CLUSTER) $(AT_ONCE) 2>&1 | tee target/pairs/$$pair.log || \
 			$(call say_why,$$pair); \
 	done
 	@echo "lhfile: the tests of several nodes, which kill them, the database and the store"

@@ -40,6 +40,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .bytes(".")
         // A header comes once, so that every chunk need not be as large as it.
         .boxed(".lhfile.v1.DownloadFileResponse.part.header")
+        // Large beside the summary.
+        .boxed(".lhfile.v1.RepairConsistencyResponse.told.repaired")
         .compile_fds(with_comments)?;
     Ok(())
 }

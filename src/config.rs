@@ -52,6 +52,8 @@ const NOT_CONFIG: &[&str] = &[
     "FAULT_POINT",
     "FAULT_MARKER",
     "FAULT_POLL",
+    "FAULT_CLOCK",
+    "FAULT_LEFT_AGE",
     "TEST_PAIR",
     "TO",
 ];

@@ -28,7 +28,7 @@ use crate::{
     },
     app::{self, App, Limits, Parts, ScannerState},
     config::{Config, Listen, Origin},
-    ports::{Clock, Ids, Spool, StoreError, SystemClock, SystemIds},
+    ports::{Clock, Ids, Spool, StoreError, SystemIds},
     rpc::{
         self,
         access::{AccessLayer, Credentials},
@@ -44,6 +44,7 @@ mod antivirus;
 pub mod blobs;
 mod certificate;
 pub mod certified;
+mod clock;
 mod connections;
 mod cron;
 mod database;
@@ -55,6 +56,7 @@ mod serving;
 pub mod tls;
 
 use antivirus::Antivirus;
+use clock::NodeClock;
 use connections::Incoming;
 use database::Database;
 use handshakes::Handshakes;
@@ -140,7 +142,7 @@ pub async fn serve(config: Config, origin: Origin) -> Result<(), ServeError> {
     let mut hangup = signal(tokio::signal::unix::SignalKind::hangup())?;
     // It may wait for another node's migration, or for a store that does not answer.
     let node = tokio::select! {
-        node = start(&config, origin, Arc::new(SystemClock), Arc::new(SystemIds)) => node?,
+        node = start(&config, origin, Arc::new(NodeClock), Arc::new(SystemIds)) => node?,
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
@@ -254,6 +256,7 @@ pub async fn start(
     app.spawn_until_stop(|app| async move { rpc::health::follow(app.health(), telling, &names).await });
     let ticking = Arc::clone(&clock);
     app.spawn_until_stop(|app| cron::follow(app, ticking));
+    app.spawn_until_stop(App::mind_rescan);
 
     // The tower stack, from the outside in: first every call gets its id, span, log line and metrics, so that refusals
     // have them too; then the caller's own deadline, over all the work; then the gate, so that nothing behind it is

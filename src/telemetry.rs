@@ -54,13 +54,37 @@ pub mod names {
     pub const KEYS_UNUSABLE: &str = "lhfile_keys_unusable";
     /// Stored bytes found damaged.
     pub const CORRUPT: &str = "lhfile_corrupt_total";
+    /// 1: the part works. 0: it does not. Label [`PART`].
+    pub const HEALTH: &str = "lhfile_health";
+    /// When the signatures in use were made, in seconds since 1970.
+    pub const SIGNATURES_MADE: &str = "lhfile_signatures_made";
+    /// 1: the scanner has test signatures only. 0: it has others.
+    pub const TEST_SIGNATURES_ONLY: &str = "lhfile_test_signatures_only";
+    /// Bytes that the spool may take now.
+    pub const SPOOL_ROOM: &str = "lhfile_spool_room_bytes";
+    /// When the last good run of maintenance ended, in seconds since 1970; 0: none has.
+    pub const LAST_RUN_END: &str = "lhfile_last_run_end";
+    /// Runs of maintenance that ended here. Label [`OUTCOME`].
+    pub const RUNS: &str = "lhfile_runs_total";
+    /// Tasks of maintenance that ended here. Labels [`TASK`], [`OUTCOME`].
+    pub const TASK_OUTCOMES: &str = "lhfile_task_outcomes_total";
+    /// Blobs in quarantine.
+    pub const QUARANTINED_BLOBS: &str = "lhfile_quarantined_blobs";
+    /// Bytes that the rescan under way still has to look at.
+    pub const RESCAN_LEFT: &str = "lhfile_rescan_left_bytes";
+    /// Signatures that the brake keeps from quarantining what they hit.
+    pub const BRAKED_SIGNATURES: &str = "lhfile_braked_signatures";
 
     /// Label: how it went, e.g. `stored`, `refused`, `clean`, `started`.
     pub const OUTCOME: &str = "outcome";
     /// Label and field: the reason of a refusal, e.g. `INFECTED`; empty if there was none.
     pub const REASON: &str = "reason";
-    /// Label: `clean`, `infected`, `unscannable`, `not_scanned`, `reused`.
+    /// Label: `clean`, `infected`, `unscannable`, `not_scanned`, `reused`, `released`.
     pub const KIND: &str = "kind";
+    /// Label: `uploads`, `scanner`, `database`, `blobs`.
+    pub const PART: &str = "part";
+    /// Label and field: the task of maintenance, e.g. `EXPIRE`.
+    pub const TASK: &str = "task";
     /// Label: the call of the port, e.g. `commit_upload`.
     pub const OP: &str = "op";
     /// Label and field: the RPC, e.g. `FileService/UploadFile`.
@@ -142,7 +166,28 @@ pub const METRICS: &[Metric] = {
         ),
         row(TLS_CERTIFICATE_ENDS, Gauge, &[], "When the listener's certificate ends, in seconds since 1970."),
         row(KEYS_UNUSABLE, Gauge, &[], "1: the files of the keys cannot be used, and the keys before them stay."),
-        row(CORRUPT, Counter, &[], "Downloads that found stored bytes damaged. Anything above 0 needs a person."),
+        row(CORRUPT, Counter, &[], "Stored bytes found damaged or gone. Anything above 0 needs a person."),
+        row(HEALTH, Gauge, &[PART], "1 if the part works, else 0; uploads: whether all that they need works."),
+        row(
+            SIGNATURES_MADE,
+            Gauge,
+            &[],
+            "When the signatures in use were made, in seconds since 1970, if they have a date.",
+        ),
+        row(TEST_SIGNATURES_ONLY, Gauge, &[], "1: the scanner has test signatures only, and finds no real malware."),
+        row(SPOOL_ROOM, Gauge, &[], "Bytes that uploads may still put into the spool; 0 refuses them."),
+        row(
+            LAST_RUN_END,
+            Gauge,
+            &[],
+            "When the last run with EXPIRE ended of whose tasks none failed, told by every node, in seconds since 1970; \
+             0: there was none.",
+        ),
+        row(RUNS, Counter, &[OUTCOME], "Runs of maintenance that ended on this node; FAILED: a task of it did."),
+        row(TASK_OUTCOMES, Counter, &[TASK, OUTCOME], "Tasks of maintenance that ended on this node."),
+        row(QUARANTINED_BLOBS, Gauge, &[], "Contents in quarantine, told by every node."),
+        row(RESCAN_LEFT, Gauge, &[], "Bytes that the rescan under way has still to look at, told by every node."),
+        row(BRAKED_SIGNATURES, Gauge, &[], "Signatures that hit too much to be believed, told by every node."),
     ]
 };
 

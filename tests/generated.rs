@@ -42,6 +42,7 @@ fn generated_settings_page_is_current() {
             SettingKind::Choice(names) => format!("`{}`", names.join("`, `")),
             SettingKind::Choices(names) => format!("any of `{}`", names.join("`, `")),
             SettingKind::Cron => "as in a crontab".to_owned(),
+            SettingKind::Signatures => "names of signatures".to_owned(),
         };
         let default = (def.default)().to_string();
         let default = if default.is_empty() { "empty".to_owned() } else { format!("`{default}`") };

@@ -7,6 +7,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use tokio_util::sync::CancellationToken;
+
 use super::{App, Error, fences::Fence, staging::Staging};
 use crate::{
     domain::{
@@ -26,6 +28,8 @@ struct Standing {
     intent: Intent,
     /// Something of it may be on its way into the store.
     asked_store: bool,
+    /// Its row is fenced: it can only end.
+    fenced: CancellationToken,
 }
 
 impl Alive {
@@ -41,6 +45,12 @@ impl Alive {
         }
     }
 
+    /// These were fenced by somebody else than a newer stream: those of this node are told at once.
+    pub fn fence(&self, intents: &[Intent]) {
+        let alive = self.lock();
+        intents.iter().filter_map(|intent| alive.get(&intent.id)).for_each(|standing| standing.fenced.cancel());
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<i64, Standing>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -51,6 +61,7 @@ pub struct Draft {
     app: Arc<App>,
     id: i64,
     intent: Option<Intent>,
+    ended: CancellationToken,
     fence: Option<Fence>,
     staging: Option<Staging>,
     actor: Actor,
@@ -62,11 +73,13 @@ impl Draft {
     /// Of an intent that was just written, for what was declared.
     pub fn new(app: &Arc<App>, intent: Intent, caller: &Caller, declared: &Declared) -> Self {
         let request_id = declared.request_id.clone();
-        app.alive.lock().insert(intent.id, Standing { intent, asked_store: false });
+        let ended = CancellationToken::new();
+        app.alive.lock().insert(intent.id, Standing { intent, asked_store: false, fenced: ended.clone() });
         Self {
             app: Arc::clone(app),
             id: intent.id,
             intent: Some(intent),
+            ended,
             fence: request_id.map(|id| app.fences.enter(caller.person.clone(), id, intent)),
             staging: Some(Staging::new(app.spool.writer(intent.key))),
             actor: caller.into(),
@@ -80,14 +93,17 @@ impl Draft {
         self.staging.as_mut().expect("only dropping takes it")
     }
 
-    /// Ends when a newer stream of the same request id took over on this node; never without one.
+    /// Ends when a newer stream of the same request id took over on this node, or its visitor is erased here.
     pub fn fenced(&self) -> impl Future<Output = ()> + Send + use<> {
-        let fenced = self.fence.as_ref().map(Fence::fenced);
+        let (newer, ended) = (self.fence.as_ref().map(Fence::fenced), self.ended.clone());
         async move {
-            match fenced {
-                Some(fenced) => fenced.cancelled_owned().await,
-                None => std::future::pending().await,
-            }
+            let newer = async {
+                match newer {
+                    Some(newer) => newer.cancelled_owned().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! { () = newer => {}, () = ended.cancelled() => {} }
         }
     }
 

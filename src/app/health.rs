@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::App;
+use super::{App, vitals};
 
 /// A part that can be down on its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,10 +63,11 @@ impl App {
             let database = matches!(tokio::time::timeout(PATIENCE, self.store.ping()).await, Ok(Ok(())));
             let scanner = self.scanning.is_healthy();
             let settings = self.settings();
-            let room = self.spool.room_bytes() > 0;
+            let room = self.spool.room_bytes();
             let writable = self.need_writable().is_ok();
-            let uploads = database && blobs && room && writable && (scanner || !settings.antivirus_enabled);
+            let uploads = database && blobs && room > 0 && writable && (scanner || !settings.antivirus_enabled);
             let now = Health { uploads, scanner, database, blobs };
+            vitals::tell_health(now, room, &self.scanning.subscribe().borrow());
             self.health.0.send_if_modified(|known| std::mem::replace(known, now) != now);
             tokio::time::sleep(LOOK_EVERY).await;
         }

@@ -91,7 +91,7 @@ impl App {
     }
 
     /// What is stored now. A failure is told; the next look mends it.
-    async fn reload_keys(&self) {
+    pub(super) async fn reload_keys(&self) {
         let _alone = self.key_loads.lock().await;
         let now = self.clock.now();
         match self.store.load_keys(now).await {

@@ -198,7 +198,9 @@ impl App {
     /// Deletes a file: from the answer on nobody sees it who may not restore it.
     pub async fn delete_file(&self, caller: &Caller, file: FileRef) -> Result<Deletion, Error> {
         self.need_writable()?;
-        Ok(self.store.delete_file(file, caller, &self.settings(), self.clock.now()).await?)
+        let deletion = self.store.delete_file(file, caller, &self.settings(), self.clock.now()).await?;
+        crate::fault_point!("D3");
+        Ok(deletion)
     }
 
     /// Brings a deleted file back.

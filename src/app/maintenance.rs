@@ -22,6 +22,9 @@ use crate::{
 };
 
 mod carrying;
+mod checking;
+mod sweeping;
+pub(super) use carrying::LEASE_SECS as RUN_LEASE_SECS;
 
 /// Files that one transaction adds to a plan.
 const PLAN_STEP: i64 = 5_000;
@@ -71,7 +74,7 @@ pub struct Explained {
 }
 
 /// Maintenance is of all files: a caller of some chats only would plan, and delete, what it may not see.
-fn need_maintenance(caller: &Caller) -> Result<(), Refusal> {
+pub(super) fn need_maintenance(caller: &Caller) -> Result<(), Refusal> {
     caller.need(&[Permission::MaintenanceRun])?;
     if is_unbounded(caller) {
         return Ok(());
@@ -100,7 +103,7 @@ impl App {
     }
 
     /// The rule as it is stored now, whatever this node has heard of it.
-    async fn rule(&self) -> Result<Rule, Error> {
+    pub(super) async fn rule(&self) -> Result<Rule, Error> {
         Ok(Rule::from(&self.store.load_settings().await?.settings))
     }
 

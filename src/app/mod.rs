@@ -16,14 +16,17 @@ use crate::telemetry::names;
 mod antivirus_test;
 mod changes;
 mod chats;
+mod consistency;
 mod deleting;
 mod download;
 mod draft;
+mod erasing;
 mod error;
 mod fences;
 mod gate;
 mod health;
 mod holds;
+mod judging;
 mod keys;
 mod library;
 mod maintenance;
@@ -32,16 +35,24 @@ mod outlive;
 mod pages;
 mod publish;
 mod purging;
+mod quarantine;
 mod recovery;
 mod repeat;
+mod rescan;
 mod scanning;
 mod seal;
 mod settings;
 mod staging;
+mod stats;
 mod upload;
+mod vitals;
 
 pub use antivirus_test::{AntivirusTest, TestResult};
 pub use chats::ChatPage;
+pub use consistency::{
+    CheckAsked, CheckCounts, CheckPhase, CheckProgress, CheckSummary, CheckTold, RepairSummary, RepairTold, Repaired,
+    ToldFinding,
+};
 pub use deleting::{DeletedFiles, MAX_DELETED};
 pub use download::{Download, DownloadBy};
 pub use error::Error;
@@ -51,6 +62,8 @@ pub use keys::{KEY_PREFIX, KeyPage, KeyRing, KeySecret};
 pub use library::{FilePage, ListRequest};
 pub use maintenance::{Explained, PlanPage, RunAsked, RunPage};
 pub use purging::PurgeBatch;
+pub use quarantine::{QuarantinePage, QuarantinedBlob, Release, ReleaseAsked, ReleaseOf};
+pub use rescan::{RescanAsked, RescanProgress, RescanResult, Rescanned};
 pub use scanning::{CanaryResult, MemberStatus, ScannerState, ScannerStatus, Scanning};
 pub use seal::{Purpose, Secrets, TokenKey, token_keys};
 pub use settings::settings_etag;
@@ -153,6 +166,9 @@ pub struct App {
     health: health::Board,
     alive: draft::Alive,
     purging: purging::Next,
+    rescanning: rescan::Rescanning,
+    blamed: judging::Blamed,
+    counted: stats::Counted,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -196,6 +212,9 @@ impl App {
             health: health::Board::default(),
             alive: draft::Alive::default(),
             purging: purging::Next::default(),
+            rescanning: rescan::Rescanning::default(),
+            blamed: judging::Blamed::default(),
+            counted: stats::Counted::default(),
             store: parts.store,
             spool: parts.spool,
             blobs: parts.blobs,
@@ -220,6 +239,7 @@ impl App {
         app.spawn_until_stop(|app| async move { app.clear_away().await });
         app.spawn_until_stop(|app| async move { app.watch_health().await });
         app.spawn_until_stop(App::mind_runs);
+        app.spawn_until_stop(App::tell_vitals);
         Ok(app)
     }
 

@@ -10,7 +10,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering::Relaxed},
+        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -103,8 +103,20 @@ impl App {
                 Err(Stop::Failed(error)) => failed = Some(error),
             }
         }
+        self.remove_soon(left).await;
+        match failed {
+            Some(error) => Err(error.into()),
+            None => Ok(files.iter().map(|id| answers.get(id).cloned().unwrap_or(Ok(()))).collect()),
+        }
+    }
+
+    /// Removes these bytes, and some that others left, for somebody who waits: as long as that is worth it. Answers how many
+    /// of these bytes stay for a later call.
+    pub(super) async fn remove_soon(&self, left: Vec<Leaving>) -> u64 {
+        let bytes: u64 = left.iter().map(|blob| blob.size).sum();
+        let removed = AtomicU64::new(0);
         let removing = async {
-            self.remove(left).await?;
+            removed.store(self.remove(left).await?.bytes, Relaxed);
             self.remove_left(OF_OTHERS).await
         };
         match tokio::time::timeout(REMOVE_WITHIN, removing).await {
@@ -112,10 +124,7 @@ impl App {
             Ok(Err(error)) => tracing::warn!(%error, "bytes of purged files stay for the next call"),
             Err(_) => tracing::warn!("bytes of purged files stay for the next call: the store of bytes is slow"),
         }
-        match failed {
-            Some(error) => Err(error.into()),
-            None => Ok(files.iter().map(|id| answers.get(id).cloned().unwrap_or(Ok(()))).collect()),
-        }
+        bytes.saturating_sub(removed.load(Relaxed))
     }
 
     /// Takes up so many blobs that are PURGING, whoever made them so, the oldest first.

@@ -20,6 +20,7 @@ use crate::{
 
 mod canaries;
 mod member;
+mod sparing;
 mod status;
 pub use canaries::CanaryResult;
 use member::{Member, Scanned};
@@ -120,13 +121,14 @@ impl Scanning {
     /// is remembered stands unless ours are newer signatures than those that made it (those of another node may be), and
     /// unless a scan by them calls the bytes clean: what cannot be scanned is not cleared. A
     /// scanner that fails is followed by the next; one that gives no verdict on these bytes is not, because that may be
-    /// their doing.
+    /// their doing. Scans that ended without a verdict are added to `failed_scans`.
     pub async fn find_verdict(
         &self,
         known: Option<&Blob>,
         hit: Option<&Hit>,
         bytes: Arc<dyn ByteSource>,
         now: Time,
+        failed_scans: &mut u32,
     ) -> Result<(Finding, Verdict), Error> {
         let until = tokio::time::Instant::now() + self.slot_wait;
         let mut failed = Vec::new();
@@ -153,8 +155,15 @@ impl Scanning {
                 Scanned::Replied(reply, took) => (reply, took),
                 // It is asked no more until it is proved again: the next, or nobody.
                 Scanned::Left => continue,
+                Scanned::Lost => {
+                    *failed_scans += 1;
+                    continue;
+                }
                 Scanned::Busy => return Err(busy().into()),
             };
+            if let Err(ScanError::Down(_) | ScanError::NoVerdict(_)) = &reply {
+                *failed_scans += 1;
+            }
             metrics::histogram!(names::SCAN_SECONDS, names::OUTCOME => outcome(&reply)).record(took);
             match (self.judge(member, &version, reply, now).await?, hit) {
                 (Some((Finding::Unscannable { .. }, _)), Some(hit)) => return Ok(standing(hit)),
@@ -226,7 +235,7 @@ impl Scanning {
         let until = tokio::time::Instant::now() + self.slot_wait;
         match member.scan(bytes, None, until).await {
             Scanned::Replied(reply, took) => Ok((reply, version, took)),
-            Scanned::Left | Scanned::Busy => Err(busy().into()),
+            Scanned::Left | Scanned::Lost | Scanned::Busy => Err(busy().into()),
         }
     }
 

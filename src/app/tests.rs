@@ -3,8 +3,11 @@
 //! Not here: real kills, disks, databases and object stores (`tests/it/`), which show less of it and more of the world.
 
 mod clients;
+mod consistency;
+mod erasing;
 mod faults;
 mod faulty;
 mod node;
 mod purging;
+mod rescan;
 mod schedules;

@@ -14,9 +14,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Blob, BlobState, Caller, Chat, Event, EventKind, FileView, Hit, Kind, Reason, Refusal, Settings, Verdict,
-        VerdictKind,
-        admission::{self, Accepted, Admitted, Declared, Finding, Received, Target, UploadOptions},
+        Blob, BlobState, Caller, Chat, Event, EventKind, FileView, Hit, Kind, Reason, Refusal, Verdict, VerdictKind,
+        admission::{self, Admitted, Declared, Finding, Received, Target, UploadOptions},
         media_type::{ArchiveLimits, Observed},
     },
     fault_point,
@@ -322,26 +321,6 @@ impl App {
         Ok(secured?)
     }
 
-    async fn find_verdict(
-        &self,
-        accepted: &Accepted,
-        known: Option<&Blob>,
-        hit: Option<&Hit>,
-        whole: &Whole,
-        settings: &Settings,
-    ) -> Result<(Finding, Verdict), Error> {
-        let now = self.clock.now();
-        let unknown =
-            Verdict { kind: VerdictKind::NotScanned, engine: String::new(), signatures: String::new(), at: now };
-        // Bytes that were found infected are looked at whoever brings them.
-        if hit.is_none()
-            && let Some(finding) = admission::find_without_scan(accepted, settings)
-        {
-            return Ok((finding, unknown));
-        }
-        self.scanning.find_verdict(known, hit, whole.spooled.clone(), now).await
-    }
-
     /// A refusal before the first byte leaves its event. Load that is shed, and a caller without the right, leave none.
     async fn record_refusal(&self, caller: &Caller, target: &Target, refusal: Refusal) -> Error {
         if !matches!(refusal.reason.kind(), Kind::Unavailable | Kind::PermissionDenied | Kind::NotFound) {
@@ -365,6 +344,7 @@ const fn finding_name(finding: &Finding) -> &'static str {
         Finding::NotDue => "not_scanned",
         Finding::Clean => "clean",
         Finding::Found { .. } => "infected",
+        Finding::Released { .. } => "released",
         Finding::Unscannable { .. } => "unscannable",
     }
 }

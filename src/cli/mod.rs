@@ -19,6 +19,8 @@ mod completions;
 mod detach;
 mod doctor;
 mod download;
+mod erase;
+mod fsck;
 mod hold;
 mod key;
 mod link;
@@ -26,7 +28,9 @@ mod ls;
 mod maintenance;
 mod migrate;
 mod pages;
+mod patience;
 mod purge;
+mod quarantine;
 mod question;
 mod restore;
 mod results;
@@ -35,6 +39,7 @@ mod scanner;
 mod serve;
 mod settings;
 mod show;
+mod stats;
 mod test_antivirus;
 mod token;
 mod update;
@@ -100,6 +105,8 @@ enum Command {
     Restore(restore::Restore),
     /// Remove files for good, deleted or not
     Purge(purge::Purge),
+    /// Erase a visitor: its files for good, and its id from all that is told
+    Erase(erase::Erase),
     /// Keep files from being deleted, as long as a matter needs them
     #[command(subcommand)]
     Hold(hold::Hold),
@@ -109,14 +116,21 @@ enum Command {
     /// Delete files for their age and clear up: plan it, run it, look at its runs
     #[command(subcommand)]
     Maintenance(maintenance::Maintenance),
-    /// Ask how the virus scanner is
+    /// What is stored, in numbers, and what the next run of maintenance would delete
+    Stats(stats::Stats),
+    /// Ask how the virus scanner is, or scan stored files again
     #[command(subcommand)]
     Scanner(scanner::Scanner),
+    /// What was found infected: list it, serve it again
+    #[command(subcommand)]
+    Quarantine(quarantine::Quarantine),
     /// Scan a file as an upload would be, and store nothing
     TestAntivirus(test_antivirus::TestAntivirus),
     /// Move the database or the files elsewhere while the service goes on, or bring the tables up to date
     #[command(subcommand)]
     Migrate(migrate::Migrate),
+    /// Check whether rows and bytes belong together, and repair what can be
+    Fsck(fsck::Fsck),
     /// Check this machine's set-up, and say what to do next
     Doctor(doctor::Doctor),
     /// Print a completion script for a shell
@@ -185,12 +199,16 @@ async fn call(context: &Context, command: Command) -> Result<ExitCode, Failure> 
         Command::Rm(rm) => rm.run(context).await.map(done),
         Command::Restore(restore) => restore.run(context).await.map(done),
         Command::Purge(purge) => purge.run(context).await.map(done),
+        Command::Erase(erase) => erase.run(context).await.map(done),
         Command::Hold(hold) => hold.run(context).await.map(done),
         Command::Settings(settings) => settings.run(context).await.map(done),
         Command::Maintenance(maintenance) => maintenance.run(context).await,
+        Command::Stats(stats) => stats.run(context).await.map(done),
         Command::Scanner(scanner) => scanner.run(context).await.map(done),
+        Command::Quarantine(quarantine) => quarantine.run(context).await.map(done),
         Command::TestAntivirus(test) => test.run(context).await,
         Command::Migrate(migrate) => migrate.run(context).await,
+        Command::Fsck(fsck) => fsck.run(context).await,
         Command::Doctor(doctor) => doctor.run(context).await,
     }
 }

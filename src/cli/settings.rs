@@ -218,6 +218,8 @@ mod tests {
         assert_eq!(link, pb::VisitorDownload::Link);
         let both = set("delete_owners", &["visitors,OPERATORS"]).expect("two names");
         assert_eq!(both.delete_owners, [pb::DeleteOwner::Visitors as i32, pb::DeleteOwner::Operators as i32]);
+        let names = set("ignored_signatures", &["Test.One", "Test.Two,Test.Three"]).expect("names");
+        assert_eq!(names.ignored_signatures, ["Test.One", "Test.Two", "Test.Three"]);
         for words in [&["0 3 * * *"][..], &["0", "3", "*", "*", "*"]] {
             assert_eq!(set("maintenance_cron", words).expect("an expression").maintenance_cron, "0 3 * * *");
         }

@@ -77,6 +77,10 @@ fn every_documented_line_parses() {
         "lhfile settings describe",
         "lhfile scanner status",
         "lhfile test-antivirus /tmp/x --explain",
+        "lhfile fsck",
+        "lhfile fsck --hash none",
+        "lhfile fsck --repair --yes --kind strange-name --kind UNNAMED-BYTES --hash 1048576",
+        "lhfile fsck --journal journal --hash all",
         "lhfile doctor --data-dir /srv/data",
         "lhfile completions bash",
         "lhfile ls --json --addr 127.0.0.1:1 --token t --act-as operator:17",
@@ -128,6 +132,11 @@ fn lines_that_make_no_sense_are_usage() {
         "lhfile maintenance run --confirm def",
         "lhfile maintenance run --task SCAN",
         "lhfile maintenance cancel",
+        "lhfile fsck --yes",
+        "lhfile fsck --kind stale-spool",
+        "lhfile fsck --repair --kind bytes-missing",
+        "lhfile fsck --hash some",
+        "lhfile fsck --journal journal --repair",
     ] {
         let error = parses(line).map(drop).expect_err(line);
         assert_eq!(error.exit_code(), 2, "{line}");

@@ -245,6 +245,11 @@ pub enum Finding {
         /// When the signatures were made, if that is known.
         made: Option<Time>,
     },
+    /// A signature matched that does not count: it is ignored, or released.
+    Released {
+        /// Its name.
+        signature: String,
+    },
     /// The scanner could not judge it.
     Unscannable {
         /// Why.
@@ -271,6 +276,8 @@ pub struct Cleared {
     pub received: Received,
     /// The verdict to be stored.
     pub verdict: VerdictKind,
+    /// What was found and does not count.
+    pub signature: Option<String>,
     /// Only [`clear`] makes one.
     _proof: (),
 }
@@ -284,6 +291,10 @@ pub fn clear(accepted: Accepted, finding: Finding, settings: &Settings) -> Resul
             .with("cause", cause)
     };
     let trouble = observed.archive.filter(|_| admitted.scan_due);
+    let signature = match &finding {
+        Finding::Released { signature } => Some(signature.clone()),
+        Finding::NotDue | Finding::Clean | Finding::Found { .. } | Finding::Unscannable { .. } => None,
+    };
     let verdict = match finding {
         Finding::Found { signature, made: _ } => {
             return Err(Refusal::new(Reason::Infected)
@@ -292,6 +303,7 @@ pub fn clear(accepted: Accepted, finding: Finding, settings: &Settings) -> Resul
         }
         Finding::NotDue if admitted.scan_due => return Err(scanner_down()),
         Finding::NotDue => VerdictKind::NotScanned,
+        Finding::Released { .. } => VerdictKind::Released,
         Finding::Clean if trouble.is_none() => VerdictKind::Clean,
         Finding::Clean | Finding::Unscannable { .. }
             if settings.antivirus_unscannable == AntivirusUnscannable::Accept =>
@@ -310,6 +322,7 @@ pub fn clear(accepted: Accepted, finding: Finding, settings: &Settings) -> Resul
         pixels: observed.pixels,
         received,
         verdict,
+        signature,
         _proof: (),
     })
 }

@@ -36,14 +36,26 @@ event_kinds! {
     FileRestored = "FILE_RESTORED",
     /// A file was purged: nobody can bring it back any more.
     FilePurged = "FILE_PURGED",
+    /// A visitor was erased, under the pseudonym that stands in its place.
+    VisitorErased = "VISITOR_ERASED",
     /// A hold was put.
     HoldPut = "HOLD_PUT",
     /// A hold was lifted.
     HoldLifted = "HOLD_LIFTED",
     /// A run of maintenance began.
     RunBegun = "RUN_BEGUN",
+    /// What a check of consistency found was removed.
+    FindingRepaired = "FINDING_REPAIRED",
     /// Stored bytes were found infected.
     BlobQuarantined = "BLOB_QUARANTINED",
+    /// A blob came out of quarantine.
+    QuarantineReleased = "QUARANTINE_RELEASED",
+    /// Bytes, or what a signature hits, were released from quarantine.
+    ReleasePut = "RELEASE_PUT",
+    /// A release counts no more.
+    ReleaseEnded = "RELEASE_ENDED",
+    /// A signature hit too much: nothing more is put into quarantine for it.
+    SignatureBraked = "SIGNATURE_BRAKED",
     /// Stored bytes do not have their hash.
     BlobCorrupt = "BLOB_CORRUPT",
     /// A chat was told.
@@ -69,9 +81,15 @@ impl EventKind {
             | Self::FileDeleted
             | Self::FileRestored
             | Self::FilePurged
+            | Self::VisitorErased
             | Self::HoldPut
             | Self::HoldLifted
             | Self::RunBegun
+            | Self::QuarantineReleased
+            | Self::ReleasePut
+            | Self::ReleaseEnded
+            | Self::SignatureBraked
+            | Self::FindingRepaired
             | Self::ChatPut
             | Self::ChatDeleted
             | Self::KeyCreated

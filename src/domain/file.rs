@@ -40,6 +40,8 @@ pub enum VerdictKind {
     NotScanned,
     /// The scanner could not judge it, and the settings accept that.
     UnscannableAccepted,
+    /// A signature matched, and somebody's word is that it does not count.
+    Released,
 }
 
 /// A verdict with what it was made by.

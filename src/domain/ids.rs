@@ -151,6 +151,9 @@ own_id!(
     /// A plan of maintenance: 128 random bits, written as 26 characters of lower-case base32.
     PlanId);
 own_id!(
+    /// A check of consistency: 128 random bits, written as 26 characters of lower-case base32.
+    CheckId);
+own_id!(
     /// An opaque key's id, which is no part of its secret: 128 random bits, written as 26 characters of lower-case base32.
     KeyId);
 

@@ -7,7 +7,9 @@ pub mod access;
 pub mod admission;
 pub mod caller;
 pub mod chat;
+pub mod consistency;
 pub mod cron;
+pub mod erasure;
 pub mod event;
 pub mod file;
 pub mod hold;
@@ -20,10 +22,12 @@ pub mod message_code;
 pub mod name;
 pub mod origin;
 pub mod permission;
+pub mod quarantine;
 pub mod refusal;
 pub mod retention;
 pub mod run;
 pub mod settings;
+pub mod stats;
 
 pub use caller::{Caller, CallerKind, Ceiling, ChatSet, Person};
 pub use chat::{Chat, ChatStatus};
@@ -32,7 +36,8 @@ pub use event::{Actor, Event, EventKind};
 pub use file::{Blob, BlobState, File, FileState, FileView, Hit, Verdict, VerdictKind};
 pub use hold::{Hold, HoldOn, Matter};
 pub use ids::{
-    BlobKey, ChatId, FileId, KeyId, OperatorId, PlanId, RequestId, RunId, ServiceId, Sha256, StoreId, Time, VisitorId,
+    BlobKey, ChatId, CheckId, FileId, KeyId, OperatorId, PlanId, RequestId, RunId, ServiceId, Sha256, StoreId, Time,
+    VisitorId,
 };
 pub use message_code::{CodeHash, MessageCode};
 pub use origin::{AgesAs, Origin};

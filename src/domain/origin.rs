@@ -5,7 +5,7 @@
 use super::CallerKind;
 
 /// Where a file comes from that a service uploaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
     /// A screenshot of what an online visitor sees.
     Screenshot,

@@ -53,7 +53,7 @@ permissions! {
     MaintenanceRun = 11, "maintenance_run";
     /// See deleted files, undelete, release from quarantine.
     FileRestore = 12, "file_restore";
-    /// Purge at once; erase a visitor.
+    /// Purge at once; erase a visitor; repair what a check of consistency found.
     Erase = 13, "erase";
     /// Put and lift a hold.
     LegalHold = 14, "legal_hold";

@@ -23,6 +23,8 @@ macro_rules! names {
     };
 }
 
+pub(super) use names;
+
 names! {
     /// A piece of maintenance, runnable alone. A run goes through them in this order.
     Task {
@@ -32,6 +34,12 @@ names! {
         Purge = "PURGE",
         /// Uploads ended that nobody stands behind.
         AbortUploads = "ABORT_UPLOADS",
+        /// Bytes removed that no row names.
+        Sweep = "SWEEP",
+        /// The bytes of blobs looked for, and some of them read.
+        Check = "CHECK",
+        /// Blobs scanned anew whose verdict is by other signatures than those in use.
+        Rescan = "RESCAN",
         /// Old runs, plans and request ids forgotten.
         Trim = "TRIM",
     }
@@ -68,14 +76,26 @@ names! {
         Failed = "FAILED",
         /// The run was cancelled before its end.
         Cancelled = "CANCELLED",
+        /// The hour's budget is spent: the rest follows by itself.
+        BudgetSpent = "BUDGET_SPENT",
     }
 }
 
 impl Outcome {
+    /// With such a task a run was not good, although it came to its end.
+    pub const SPOILING: &[Self] = &[Self::Failed, Self::ClockJumped, Self::ReadOnly];
+
     /// The task is not carried on.
     pub const fn is_end(self) -> bool {
         !matches!(self, Outcome::Waiting | Outcome::Running)
     }
+}
+
+/// The run is done, it deleted by the rule, and none of its tasks spoils that: what an administrator waits for each day.
+pub fn is_good(run: &Run) -> bool {
+    run.state == RunState::Done
+        && run.tasks.iter().any(|report| report.task == Task::Expire)
+        && !run.tasks.iter().any(|report| Outcome::SPOILING.contains(&report.outcome))
 }
 
 /// What makes a run.

@@ -6,7 +6,7 @@
 use super::{Reason, Refusal, run::MOST_DAYS};
 
 mod value;
-pub use value::{Choice, SettingKind, SettingValue};
+pub use value::{Choice, SettingKind, SettingValue, SignatureNames};
 
 const MIB: i64 = 1 << 20;
 const GIB: i64 = 1 << 30;
@@ -221,6 +221,14 @@ settings! {
         "How long runs of maintenance are remembered.";
     maintenance_cron: String = String::new(), SettingKind::Cron, "",
         "When maintenance runs by itself, in UTC: minute, hour, day, month, weekday as in a crontab, or six fields with the second first. Empty is never: an external scheduler calls RunMaintenance.";
+    rescan_budget_bytes_per_hour: i64 = 10 * GIB, SettingKind::Int { min: MIB, max: 1 << 50, unit: "bytes" }, "",
+        "How many bytes all nodes together scan anew in an hour, after the signatures changed; at least one file passes.";
+    check_budget_bytes: i64 = 10 * GIB, SettingKind::Int { min: 0, max: 1 << 50, unit: "bytes" }, "",
+        "How many bytes a run of maintenance reads and compares with their hashes, those first that were read longest ago; the next run goes on. 0: it looks for them alone.";
+    event_days: i64 = 400, SettingKind::Int { min: 1, max: 3_650, unit: "days" }, "",
+        "How long events are kept, and what says that a purged file was there.";
+    ignored_signatures: SignatureNames = SignatureNames::default(), SettingKind::Signatures, "",
+        "Names of signatures whose hits count as none, for false alarms; what they hit is served as RELEASED.";
 }
 
 impl Settings {

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::ByteSource;
-use crate::domain::{BlobKey, StoreId};
+use super::{ByteSource, Found, Removal, WalkPage, WalkPlace};
+use crate::domain::{BlobKey, StoreId, Time, consistency::StrangeName};
 
 /// What a store of bytes can fail with.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,10 @@ pub trait Spool: Send + Sync + 'static {
     async fn discard(&self, key: BlobKey) -> Result<(), BlobError>;
     /// Every key that lies in the spool, and every other name found there as an error to be told.
     async fn list(&self) -> Result<Vec<BlobKey>, BlobError>;
+    /// All that lies there, hidden names too; the times are the disk's. No symlink is followed.
+    async fn look(&self) -> Result<Vec<Found>, BlobError>;
+    /// Removes a plain file of a name that is none of ours, which was changed before this moment.
+    async fn remove_strange(&self, name: &StrangeName, before: Time) -> Result<Removal, BlobError>;
 }
 
 /// Writes one upload into the spool. Every method blocks: off the async threads only.
@@ -102,6 +106,14 @@ pub trait BlobStore: Send + Sync + 'static {
     /// How long after nobody waits for it any more a request may still be carried out: bytes and uploads in parts that
     /// come into being after a [`BlobStore::discard`] has removed what was there. Zero: never.
     fn lateness(&self) -> Duration;
+    /// Ends one upload in parts, if it is there.
+    async fn abort_parts(&self, key: BlobKey, parts: MultipartId) -> Result<(), BlobError>;
+    /// What lies there after a place, in an order that does not change, at most `limit` (1 to 1,000) things: bytes, names
+    /// that are none of ours, uploads in parts. What comes into being meanwhile may be missed. A listing that ended early
+    /// is an error, and no end. No symlink is followed.
+    async fn walk(&self, after: Option<&WalkPlace>, limit: usize) -> Result<WalkPage, BlobError>;
+    /// Removes a plain file or object of a name that is none of ours, which was changed before this moment.
+    async fn remove_strange(&self, name: &StrangeName, before: Time) -> Result<Removal, BlobError>;
     /// How many bytes lie there.
     async fn size(&self, key: BlobKey) -> Result<Option<u64>, BlobError>;
     /// Writes, reads and removes a few bytes: the store's own canary. Where each request costs money it reads only,

@@ -8,8 +8,8 @@ use std::io;
 use async_trait::async_trait;
 
 use super::{
-    Admit, Before, Begun, Commit, Committed, Dead, HoldStore, Intent, KeyStore, MultipartId, NewUpload, PurgeStore,
-    RunStore,
+    Admit, Before, Begun, Commit, Committed, ConsistencyStore, Dead, EraseStore, HoldStore, Intent, KeyStore,
+    MultipartId, NewUpload, PurgeStore, QuarantineStore, RescanStore, RunStore, StatsStore, VitalsStore,
 };
 use crate::domain::{
     Actor, Blob, BlobKey, Caller, Chat, ChatId, ChatStatus, Event, FileView, OperatorId, Person, Reason, Refusal,
@@ -326,7 +326,21 @@ pub trait PairingStore: Send + Sync + 'static {
 /// Everything the database does.
 #[async_trait]
 pub trait Store:
-    UploadStore + FileStore + ChatStore + SettingsStore + PairingStore + KeyStore + HoldStore + PurgeStore + RunStore
+    UploadStore
+    + FileStore
+    + ChatStore
+    + SettingsStore
+    + PairingStore
+    + KeyStore
+    + HoldStore
+    + PurgeStore
+    + ConsistencyStore
+    + EraseStore
+    + StatsStore
+    + RunStore
+    + RescanStore
+    + QuarantineStore
+    + VitalsStore
 {
     /// A cheap round trip that also writes nothing.
     async fn ping(&self) -> Result<(), StoreError>;

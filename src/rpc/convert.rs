@@ -1,7 +1,7 @@
 //! Domain values and wire messages, both ways. Structs are taken apart without `..`, so that a new field fails here.
 //!
 //! Not here: decisions (`domain/`). This file reads single fields; [`files`], [`chats`], [`settings`], [`scanner`],
-//! [`access`], [`holds`], [`runs`], [`deleting`] build and read whole messages.
+//! [`access`], [`holds`], [`quarantine`], [`runs`], [`deleting`] build and read whole messages.
 
 use std::time::Duration;
 
@@ -16,13 +16,16 @@ use super::pb;
 
 pub mod access;
 pub mod chats;
+pub mod consistency;
 pub mod deleting;
 mod disposition;
 pub mod files;
 pub mod holds;
+pub mod quarantine;
 pub mod runs;
 pub mod scanner;
 pub mod settings;
+pub mod stats;
 
 pub use files::declared;
 

@@ -199,6 +199,16 @@ impl FileService for Files {
         Ok(Response::new(pb::PurgeFilesResponse { results: deleting::results(convert::join(slots, purged)) }))
     }
 
+    async fn erase_visitor(
+        &self,
+        request: Request<pb::EraseVisitorRequest>,
+    ) -> Result<Response<pb::EraseVisitorResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let caller = access::caller(&extensions)?;
+        let deleting::Asked { visitor, chats, why } = deleting::asked(request)?;
+        Ok(Response::new(deleting::erased(self.app.erase_visitor(caller, visitor, chats, why).await?)))
+    }
+
     async fn list_deleted_files(
         &self,
         request: Request<pb::ListDeletedFilesRequest>,

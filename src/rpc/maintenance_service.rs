@@ -1,7 +1,7 @@
 //! `MaintenanceService`: each RPC is unpacked, becomes one call of the application, and is wrapped.
 //!
 //! Not here: messages (`convert/scanner.rs`, `convert/holds.rs`, `convert/runs.rs`), the stream in (`upload_stream.rs`) and
-//! the one out (`run_stream.rs`).
+//! those out (`run_stream.rs`, `consistency_stream.rs`).
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     access,
-    convert::{self, holds, runs, scanner},
+    consistency_stream::{self, Telling},
+    convert::{self, consistency, holds, quarantine, runs, scanner, stats},
     pb::{self, maintenance_service_server::MaintenanceService},
     run_stream::{self, RunStream},
     upload_stream::open,
@@ -49,7 +50,57 @@ impl MaintenanceService for Maintenance {
         &self,
         _request: Request<pb::GetScannerStatusRequest>,
     ) -> Result<Response<pb::GetScannerStatusResponse>, Status> {
-        Ok(Response::new(scanner::status(self.app.scanner_status().await)))
+        // Of the scanner it tells without a database, too.
+        let rescan = self.app.rescan_progress().await.ok();
+        Ok(Response::new(scanner::status(self.app.scanner_status().await, rescan)))
+    }
+
+    async fn rescan(&self, request: Request<pb::RescanRequest>) -> Result<Response<pb::RescanResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let rescanned = self.app.rescan(access::caller(&extensions)?, quarantine::asked(request)?).await?;
+        Ok(Response::new(quarantine::rescanned(rescanned)))
+    }
+
+    async fn list_quarantine(
+        &self,
+        request: Request<pb::ListQuarantineRequest>,
+    ) -> Result<Response<pb::ListQuarantineResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let pb::ListQuarantineRequest { signature, page_size, page_token } = request;
+        let (signature, limit) = (quarantine::named(signature), convert::page_size(page_size)?);
+        let page = self.app.list_quarantine(access::caller(&extensions)?, signature, limit, &page_token).await?;
+        Ok(Response::new(quarantine::page(page)))
+    }
+
+    async fn release_quarantine(
+        &self,
+        request: Request<pb::ReleaseQuarantineRequest>,
+    ) -> Result<Response<pb::ReleaseQuarantineResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let asked = quarantine::release_asked(request)?;
+        let (release, blobs) = self.app.release_quarantine(access::caller(&extensions)?, asked).await?;
+        let (release, blob_count) = (Some(quarantine::release(release)), convert::count(blobs));
+        Ok(Response::new(pb::ReleaseQuarantineResponse { release, blob_count }))
+    }
+
+    async fn list_releases(
+        &self,
+        request: Request<pb::ListReleasesRequest>,
+    ) -> Result<Response<pb::ListReleasesResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let pb::ListReleasesRequest { page_size, page_token } = request;
+        let limit = convert::page_size(page_size)?;
+        let page = self.app.list_releases(access::caller(&extensions)?, limit, &page_token).await?;
+        Ok(Response::new(quarantine::releases(page)))
+    }
+
+    async fn end_release(
+        &self,
+        request: Request<pb::EndReleaseRequest>,
+    ) -> Result<Response<pb::EndReleaseResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let release = self.app.end_release(access::caller(&extensions)?, request.number).await?;
+        Ok(Response::new(pb::EndReleaseResponse { release: Some(quarantine::release(release)) }))
     }
 
     async fn put_hold(&self, request: Request<pb::PutHoldRequest>) -> Result<Response<pb::PutHoldResponse>, Status> {
@@ -134,6 +185,29 @@ impl MaintenanceService for Maintenance {
         Ok(Response::new(runs::run_page(page)))
     }
 
+    type CheckConsistencyStream = Telling<pb::CheckConsistencyResponse>;
+
+    async fn check_consistency(
+        &self,
+        request: Request<pb::CheckConsistencyRequest>,
+    ) -> Result<Response<Self::CheckConsistencyStream>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let told = self.app.check_consistency(access::caller(&extensions)?, consistency::asked(request)?).await?;
+        Ok(Response::new(consistency_stream::tell(told, consistency::check_told, self.leaving.clone())))
+    }
+
+    type RepairConsistencyStream = Telling<pb::RepairConsistencyResponse>;
+
+    async fn repair_consistency(
+        &self,
+        request: Request<pb::RepairConsistencyRequest>,
+    ) -> Result<Response<Self::RepairConsistencyStream>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let (id, kinds) = (request.check_id.parse()?, consistency::kinds(&request.kinds)?);
+        let told = self.app.repair_consistency(access::caller(&extensions)?, id, kinds).await?;
+        Ok(Response::new(consistency_stream::tell(told, consistency::repair_told, self.leaving.clone())))
+    }
+
     async fn explain_file(
         &self,
         request: Request<pb::ExplainFileRequest>,
@@ -141,6 +215,11 @@ impl MaintenanceService for Maintenance {
         let (_, extensions, request) = request.into_parts();
         let explained = self.app.explain_file(access::caller(&extensions)?, request.file_id.parse()?).await?;
         Ok(Response::new(runs::explained(explained)))
+    }
+
+    async fn get_stats(&self, request: Request<pb::GetStatsRequest>) -> Result<Response<pb::GetStatsResponse>, Status> {
+        let counted = self.app.get_stats(access::caller(request.extensions())?).await?;
+        Ok(Response::new(stats::stats(&counted)))
     }
 }
 

@@ -8,6 +8,7 @@ pub mod act_as;
 pub mod certified;
 mod chat_service;
 mod config_service;
+mod consistency_stream;
 pub mod convert;
 pub mod credential;
 pub mod deadline;

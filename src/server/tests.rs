@@ -17,7 +17,7 @@ async fn node(folder: &tempfile::TempDir, grace_seconds: u64) -> Node {
     std::fs::write(&file, lines).expect("our own folder");
     let origin = Origin::new(Some(&file), Overrides::default());
     let config = origin.load().expect("a good configuration");
-    start(&config, origin, Arc::new(SystemClock), Arc::new(SystemIds)).await.expect("it starts")
+    start(&config, origin, Arc::new(NodeClock), Arc::new(SystemIds)).await.expect("it starts")
 }
 
 #[tokio::test(flavor = "multi_thread")]

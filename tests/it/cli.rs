@@ -5,6 +5,7 @@
 
 mod ending;
 pub mod program;
+mod quarantine;
 
 use std::{
     fs,

@@ -17,9 +17,14 @@ use crate::harness::{Caller, Node, Service, Visitor, samples, shared};
 
 /// A tool of the tests' Python environment, as `setup/install.sh test` makes it.
 pub fn tool(name: &str) -> PathBuf {
+    installed(&format!("venv/bin/{name}"))
+}
+
+/// What `setup/install.sh test` puts into its folder.
+pub fn installed(inside: &str) -> PathBuf {
     let cache = std::env::var_os("LHFILE_CACHE").map(PathBuf::from);
     let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME or LHFILE_CACHE")).join(".cache/lhfile");
-    let path = cache.unwrap_or_else(home).join("venv/bin").join(name);
+    let path = cache.unwrap_or_else(home).join(inside);
     assert!(path.exists(), "{} is missing: run `make test` (or setup/install.sh test) once", path.display());
     path
 }

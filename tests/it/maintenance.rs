@@ -1,14 +1,22 @@
 //! Maintenance from outside: the rule by the settings, planned, run and undone, by the command line and by the RPCs.
 //!
-//! `maintenance/runs.rs`: runs that repeat, wait, end early; `maintenance/guard.rs`: many files; `maintenance/cron.rs`:
-//! by itself; `maintenance/kill.rs`: kill -9; `maintenance/words.rs`: as the README says. Not here: the rule, cell by
-//! cell (`src/domain/retention.rs`), and another node that goes on with a run (the contract of the stores).
+//! `maintenance/runs.rs`: runs that repeat, wait, end early; `maintenance/guard.rs`: many files; `maintenance/steady.rs`:
+//! night after night; `maintenance/cron.rs`: by itself; `maintenance/clocks.rs`: by a wrong clock; `maintenance/consistency.rs`: bytes swept and checked; `maintenance/kill.rs`:
+//! kill -9; `maintenance/nodes.rs`: two nodes; `maintenance/sentences.rs`: what each choice of the settings deletes;
+//! `maintenance/met.rs`: files of every origin, and damaged rows; `maintenance/words.rs`: as the README says.
+//! Not here: the rule, cell by cell (`src/domain/retention.rs`).
 
+mod clocks;
+mod consistency;
 mod cron;
 mod guard;
 mod kill;
+mod met;
+mod nodes;
 mod purging;
 mod runs;
+mod sentences;
+mod steady;
 mod words;
 
 use serde_json::{Value, json};
@@ -20,12 +28,10 @@ use crate::{
         Caller as _, Node, Operator, Service, Setup, Visitor, assert_refused,
         calls::request,
         pb::{self, FileFate, hold_target::On},
+        runs::DAY,
         samples,
     },
 };
-
-/// Microseconds of a day.
-const DAY: i64 = 86_400_000_000;
 
 /// The command line against this node, as the backend.
 fn cli(node: &Node, words: &[&str]) -> Ended {
@@ -62,7 +68,7 @@ fn copy(node: &Node, name: &str, count: i64) {
     let copied = node.change(&format!(
         "INSERT INTO files (number, id, code_hash, blob_id, state, display_name, extension, media_type, uploader_kind, \
          uploader_id, home_chat_id, persistent, sha256, size, uploaded_sha256, revision, created_at, ages_as) WITH {numbers} \
-         SELECT f.number + 1000000 + i, {random}, {random}, f.blob_id, f.state, 'copy', f.extension, f.media_type, \
+         SELECT (SELECT max(number) FROM files) + 1000000 + i, {random}, {random}, f.blob_id, f.state, 'copy', f.extension, f.media_type, \
          f.uploader_kind, f.uploader_id, f.home_chat_id, f.persistent, f.sha256, f.size, f.uploaded_sha256, f.revision, \
          f.created_at - i * 1000000, f.ages_as FROM s, files f WHERE f.display_name = '{name}'"
     ));
@@ -202,6 +208,7 @@ async fn files_go_by_the_rule_of_the_settings_and_can_be_restored() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_of_maintenance_are_judged() {
+    type Change = fn(&mut pb::Settings);
     let node = Node::start(Setup::new()).await;
     for (key, value) in [
         ("visitor_days", "36501"),
@@ -214,8 +221,20 @@ async fn settings_of_maintenance_are_judged() {
         let refusal = cli(&node, &["settings", "set", key, value]).refused("INVALID_ARGUMENT", "BAD_SETTING");
         assert_eq!(refusal["metadata"]["setting"], json!(key));
     }
-    let twice = node.set(&["delete_owners"], |s| s.delete_owners = vec![1, 1]).await;
-    assert_refused(twice, Code::InvalidArgument, "BAD_SETTING");
+    let absurd: [(&str, Change); 8] = [
+        ("visitor_days", |s| s.visitor_days = i64::MIN),
+        ("operator_days", |s| s.operator_days = i64::MAX),
+        ("run_days", |s| s.run_days = -1),
+        ("delete_owners", |s| s.delete_owners = vec![1, 1]),
+        ("delete_owners", |s| s.delete_owners = vec![0]),
+        ("delete_owners", |s| s.delete_owners = vec![9]),
+        ("delete_relations", |s| s.delete_relations = vec![2, -1]),
+        ("maintenance_cron", |s| s.maintenance_cron = "* ".repeat(10_000)),
+    ];
+    for (key, change) in absurd {
+        assert_refused(node.set(&[key], change).await, Code::InvalidArgument, "BAD_SETTING");
+    }
+    assert_eq!(node.number("SELECT version AS n FROM settings_version"), 0, "nothing was changed");
     assert_eq!(set(&node, "maintenance_cron", &["0", "3", "*", "*", "*"]), json!({"maintenance_cron": "0 3 * * *"}));
     assert_eq!(set(&node, "delete_relations", &["unassigned"]), json!({"delete_relations": ["UNASSIGNED"]}));
     assert_eq!(set(&node, "delete_relations", &[""]), json!({"delete_relations": []}));
@@ -242,4 +261,25 @@ async fn runs_are_forgotten_after_run_days() {
     cli(&node, &["maintenance", "run", "--wait", "--task", "TRIM"]).lines();
     cli(&node, &["maintenance", "show", old.as_str().expect("an id")]).refused("NOT_FOUND", "NOT_FOUND");
     assert_eq!(cli(&node, &["maintenance", "runs"]).lines().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_and_stubs_are_forgotten_after_event_days() {
+    let node = Node::start(Setup::new()).await;
+    let (chat, all) = (node.new_chat().await, Service::all());
+    let file = node.upload("a.pdf", samples::sample("pdf")).to_chat(&chat).passes_by(&Operator::new()).await.file_id;
+    let purge = pb::PurgeFilesRequest { file_ids: vec![file.clone()] };
+    node.files().purge_files(request(&all, purge)).await.expect("the backend may");
+    let old = node.change(&format!("UPDATE events SET at = at - {}", 2 * DAY));
+    assert_eq!((old, node.change(&format!("UPDATE stubs SET purged_at = purged_at - {}", 2 * DAY))), (3, 1));
+    let trim = || cli(&node, &["maintenance", "run", "--wait", "--task", "TRIM"]).lines().pop().expect("the end");
+    let done = |run: &Value| task(run, "TRIM")["done_count"].clone();
+    assert_eq!(done(&trim()), json!(0), "400 days by default");
+    assert_eq!(node.number("SELECT count(*) AS n FROM stubs"), 1);
+    set(&node, "event_days", &["1"]);
+    assert_eq!(done(&trim()), json!(4));
+    assert_eq!(node.number("SELECT count(*) AS n FROM stubs"), 0);
+    let kinds = node.texts("SELECT kind AS t FROM events ORDER BY seq");
+    assert_eq!(kinds, ["RUN_BEGUN", "SETTINGS_UPDATED", "RUN_BEGUN"]);
+    assert_refused(node.file(&file, &all).await, Code::NotFound, "NOT_FOUND");
 }

@@ -9,6 +9,7 @@ use tonic::{Code, Status};
 use crate::harness::{
     Caller, Node, Operator, Service, Setup, assert_refused,
     calls::request,
+    fsck::assert_fsck_clean,
     pb::{self, hold_target::On},
     samples, shared,
 };
@@ -147,6 +148,7 @@ async fn killed_at(point: &str) -> Vec<String> {
     let answer = purge(&node, &one, &all).await.expect("the backend may");
     node.assert_nothing_left().await;
     assert!(node.stored().is_empty());
+    assert_fsck_clean(&node).await;
     answer
 }
 

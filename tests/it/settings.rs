@@ -22,8 +22,8 @@ use crate::harness::{
     samples,
 };
 
-/// Where each setting is flipped, here, in `switches.rs`, `restore.rs` or `maintenance.rs`; a setting without a test fails
-/// here.
+/// Where each setting is flipped, here, in `switches.rs`, `restore.rs`, `maintenance.rs` or `quarantine.rs`; a setting
+/// without a test fails here.
 const FLIPPED: &[(&str, &[&str])] = &[
     ("visitors_uploads_can_be_switched_off_and_a_chat_may_allow_them_again", &["visitor_upload_enabled"]),
     ("operators_uploads_can_be_switched_off", &["operator_upload_enabled"]),
@@ -47,7 +47,14 @@ const FLIPPED: &[(&str, &[&str])] = &[
         &["delete_owners", "delete_relations", "visitor_days", "operator_days"],
     ),
     ("runs_are_forgotten_after_run_days", &["run_days"]),
+    ("events_and_stubs_are_forgotten_after_event_days", &["event_days"]),
     ("each_moment_has_one_run_over_all_nodes", &["maintenance_cron"]),
+    (
+        "files_that_were_never_scanned_come_first_when_scanning_is_switched_on_and_the_rest_waits_for_its_budget",
+        &["rescan_budget_bytes_per_hour"],
+    ),
+    ("signature_that_hits_every_zip_stops_at_its_brake_is_told_and_can_be_ignored", &["ignored_signatures"]),
+    ("a_run_reads_as_many_bytes_as_check_budget_bytes_and_the_next_one_goes_on", &["check_budget_bytes"]),
 ];
 
 #[test]
@@ -62,6 +69,9 @@ fn every_setting_is_flipped_by_a_test() {
             include_str!("restore.rs"),
             include_str!("maintenance.rs"),
             include_str!("maintenance/cron.rs"),
+            include_str!("quarantine/brake.rs"),
+            include_str!("quarantine/order.rs"),
+            include_str!("maintenance/consistency.rs"),
         ];
         assert!(there.iter().any(|text| text.contains(&format!("async fn {test}("))), "{test} is gone");
     }

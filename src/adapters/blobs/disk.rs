@@ -26,10 +26,11 @@ use super::{
     read,
     room::{Room, SpoolLimits},
     spool::{DiskSpool, Durable, Entry, Life, scan},
+    walking,
 };
 use crate::{
-    domain::{BlobKey, StoreId},
-    ports::{BlobError, BlobStore, BlobStream, MultipartId, Spooled, Tap},
+    domain::{BlobKey, StoreId, Time, consistency::StrangeName},
+    ports::{BlobError, BlobStore, BlobStream, MultipartId, Removal, Spooled, Tap, WalkPage, WalkPlace},
 };
 
 /// Opens the local store under a root folder, which is made if missing: `root/spool` and `root/blobs`. What lies in
@@ -131,6 +132,21 @@ impl BlobStore for DiskBlobs {
     /// A rename goes before or after its discard as a whole, and ends with its process.
     fn lateness(&self) -> Duration {
         Duration::ZERO
+    }
+
+    /// There are none.
+    async fn abort_parts(&self, _key: BlobKey, _parts: MultipartId) -> Result<(), BlobError> {
+        Ok(())
+    }
+
+    async fn walk(&self, after: Option<&WalkPlace>, limit: usize) -> Result<WalkPage, BlobError> {
+        let (blobs, after) = (self.0.layout.blobs.clone(), after.cloned());
+        off_thread(move || Ok(walking::walk(&blobs, after.as_ref(), limit)?)).await
+    }
+
+    async fn remove_strange(&self, name: &StrangeName, before: Time) -> Result<Removal, BlobError> {
+        let (blobs, name) = (self.0.layout.blobs.clone(), name.clone());
+        off_thread(move || Ok(walking::remove_strange(&blobs, &name, before)?)).await
     }
 
     async fn size(&self, key: BlobKey) -> Result<Option<u64>, BlobError> {

@@ -3,7 +3,7 @@
 //!
 //! Read in this order: `layout.rs` (the folders), `room.rs` (how much may lie in the spool), `spool.rs` (writing),
 //! `folder_sync.rs` and `disk.rs` (publishing, durable), `read.rs` (streams out); then `s3.rs`; `outside.rs` only looks,
-//! `filling.rs` is for moves. Not here: which bytes
+//! `filling.rs` is for moves, `walking.rs` for checks. Not here: which bytes
 //! are kept and who may have them (`app/`, `domain/`).
 
 mod disk;
@@ -15,6 +15,7 @@ mod read;
 mod room;
 mod s3;
 mod spool;
+mod walking;
 
 pub use disk::{DiskBlobs, open};
 pub use filling::open_beside;

@@ -2,7 +2,7 @@
 //!
 //! Nothing is relied upon that such stores differ in: no conditional puts (keys are fresh, the database decides), no
 //! presigned reading (it would bypass the rules). Read next `s3/place.rs` (where it is, deadlines, retries), then
-//! `s3/publish.rs`, `s3/read.rs`, `s3/multiparts.rs`, `s3/permissions.rs`. Not here: the spool, which stays on the local disk (`spool.rs`).
+//! `s3/publish.rs`, `s3/read.rs`, `s3/asking.rs` (lists), `s3/multiparts.rs`, `s3/walking.rs`, `s3/permissions.rs`. Not here: the spool, which stays on the local disk (`spool.rs`).
 
 use std::{
     io,
@@ -18,20 +18,23 @@ use async_trait::async_trait;
 use object_store::{Error, GetOptions, GetRange, ObjectStore as _, ObjectStoreExt as _, aws::AmazonS3, path::Path};
 
 use self::{
+    asking::Asking,
     multiparts::Multiparts,
     place::{ASKING, LATENESS, within},
     publish::Memory,
 };
 use crate::{
-    domain::{BlobKey, StoreId},
-    ports::{BlobError, BlobStore, BlobStream, MultipartId, Spool, Spooled, Tap},
+    domain::{BlobKey, StoreId, Time, consistency::StrangeName},
+    ports::{BlobError, BlobStore, BlobStream, MultipartId, Removal, Spool, Spooled, Tap, WalkPage, WalkPlace},
 };
 
+mod asking;
 mod multiparts;
 mod permissions;
 pub(super) mod place;
 mod publish;
 mod read;
+mod walking;
 
 pub use place::S3Place;
 
@@ -50,6 +53,7 @@ pub struct S3Blobs(Arc<Bucket>);
 struct Bucket {
     store: Arc<AmazonS3>,
     multiparts: Multiparts,
+    asking: Asking,
     place: S3Place,
     spool: Arc<dyn Spool>,
     memory: Memory,
@@ -72,6 +76,7 @@ impl S3Blobs {
         Ok(Self(Arc::new(Bucket {
             store: Arc::new(place.store()?),
             multiparts: Multiparts::new(place)?,
+            asking: Asking::new(place)?,
             place: place.clone(),
             spool,
             memory: Memory::default(),
@@ -207,6 +212,18 @@ impl BlobStore for S3Blobs {
         let object = self.0.object(key);
         self.0.multiparts.abort_all(&object, parts).await?;
         self.0.remove(&object).await
+    }
+
+    async fn abort_parts(&self, key: BlobKey, parts: MultipartId) -> Result<(), BlobError> {
+        self.0.multiparts.abort(&self.0.object(key), &parts.0).await.map(drop)
+    }
+
+    async fn walk(&self, after: Option<&WalkPlace>, limit: usize) -> Result<WalkPage, BlobError> {
+        self.0.walk(after, limit).await
+    }
+
+    async fn remove_strange(&self, name: &StrangeName, before: Time) -> Result<Removal, BlobError> {
+        self.0.remove_strange(name, before).await
     }
 
     fn leaves_spooled(&self) -> bool {

@@ -22,10 +22,11 @@ use super::{
     folder_sync::locked,
     layout::{PROBE, create_file, remove_if_there},
     room::Room,
+    walking,
 };
 use crate::{
-    domain::BlobKey,
-    ports::{BlobError, ByteSource, ReadSeek, Spool, SpoolWriter, Spooled},
+    domain::{BlobKey, Time, consistency::StrangeName},
+    ports::{BlobError, ByteSource, Found, ReadSeek, Removal, Spool, SpoolWriter, Spooled},
 };
 
 /// The spool of a local disk. Cheap to clone.
@@ -123,6 +124,16 @@ impl Spool for DiskSpool {
             Ok(found.into_iter().map(|(key, _)| key).collect())
         })
         .await
+    }
+
+    async fn look(&self) -> Result<Vec<Found>, BlobError> {
+        let disk = self.0.clone();
+        off_thread(move || Ok(walking::look_at_spool(&disk.layout.spool)?)).await
+    }
+
+    async fn remove_strange(&self, name: &StrangeName, before: Time) -> Result<Removal, BlobError> {
+        let (disk, name) = (self.0.clone(), name.clone());
+        off_thread(move || Ok(walking::remove_strange(&disk.layout.spool, &name, before)?)).await
     }
 }
 

@@ -17,9 +17,14 @@ use bytes::Bytes;
 use futures_util::stream;
 
 use crate::{
-    domain::{BlobKey, StoreId},
-    ports::{BlobError, BlobStore, BlobStream, ByteSource, MultipartId, ReadSeek, Spool, SpoolWriter, Spooled, Tap},
+    domain::{BlobKey, StoreId, Time, consistency::StrangeName},
+    ports::{
+        BlobError, BlobStore, BlobStream, ByteSource, Found, MultipartId, ReadSeek, Removal, Spool, SpoolWriter,
+        Spooled, Tap, WalkPage, WalkPlace,
+    },
 };
+
+mod walking;
 
 /// Most bytes of a chunk on its way out.
 const CHUNK: u64 = 256 << 10;
@@ -41,6 +46,7 @@ pub struct MemoryBlobs {
 struct Spooling {
     budget: u64,
     spooled: HashMap<BlobKey, Entry>,
+    strange: BTreeMap<Vec<u8>, walking::Strange>,
     writers: u64,
 }
 
@@ -48,6 +54,8 @@ struct Spooling {
 #[derive(Default)]
 struct Keeping {
     kept: BTreeMap<BlobKey, Bytes>,
+    times: BTreeMap<BlobKey, Time>,
+    strange: BTreeMap<Vec<u8>, walking::Strange>,
     parts: BTreeMap<String, BlobKey>,
     begun: u64,
     id: Option<StoreId>,
@@ -82,7 +90,8 @@ impl Spooling {
 impl MemorySpool {
     /// An empty one that takes so many bytes.
     pub fn new(budget: u64) -> Self {
-        Self(Arc::new(Mutex::new(Spooling { budget, spooled: HashMap::new(), writers: 0 })))
+        let (spooled, strange) = (HashMap::new(), BTreeMap::new());
+        Self(Arc::new(Mutex::new(Spooling { budget, spooled, strange, writers: 0 })))
     }
 
     /// A store beside it, which takes what is larger than `part` bytes in parts.
@@ -113,6 +122,14 @@ impl Spool for MemorySpool {
 
     async fn list(&self) -> Result<Vec<BlobKey>, BlobError> {
         Ok(locked(&self.0).spooled.iter().filter(|(_, entry)| entry.lies).map(|(key, _)| *key).collect())
+    }
+
+    async fn look(&self) -> Result<Vec<Found>, BlobError> {
+        Ok(self.look_at_all())
+    }
+
+    async fn remove_strange(&self, name: &StrangeName, before: Time) -> Result<Removal, BlobError> {
+        Ok(self.remove_name(name, before))
     }
 }
 
@@ -294,6 +311,19 @@ impl BlobStore for MemoryBlobs {
 
     fn lateness(&self) -> Duration {
         self.lateness
+    }
+
+    async fn abort_parts(&self, key: BlobKey, parts: MultipartId) -> Result<(), BlobError> {
+        self.abort(key, &parts);
+        Ok(())
+    }
+
+    async fn walk(&self, after: Option<&WalkPlace>, limit: usize) -> Result<WalkPage, BlobError> {
+        Ok(self.walk_page(after, limit))
+    }
+
+    async fn remove_strange(&self, name: &StrangeName, before: Time) -> Result<Removal, BlobError> {
+        Ok(self.remove_name(name, before))
     }
 
     async fn size(&self, key: BlobKey) -> Result<Option<u64>, BlobError> {

@@ -12,7 +12,7 @@ use crate::{
 
 /// A scanner looked, and nothing was found.
 fn is_looked(verdict: &Verdict) -> bool {
-    matches!(verdict.kind, VerdictKind::Clean | VerdictKind::UnscannableAccepted)
+    matches!(verdict.kind, VerdictKind::Clean | VerdictKind::UnscannableAccepted | VerdictKind::Released)
 }
 
 fn is_of(blob: &Blob, received: &Received) -> bool {
@@ -47,6 +47,7 @@ impl Tables {
         key: BlobKey,
         received: &Received,
         verdict: Verdict,
+        signature: Option<String>,
         now: Time,
     ) -> Result<Blob, StoreError> {
         if self.blobs.values().any(|row| row.blob.key == key) {
@@ -55,19 +56,30 @@ impl Tables {
         self.last_blob += 1;
         let (id, state) = (self.last_blob, BlobState::Active);
         let blob = Blob { id, key, sha256: received.sha256, size: received.size, state, verdict };
-        self.blobs.insert(id, BlobRow { blob: blob.clone(), created_at: now, signature: None });
+        self.blobs.insert(id, BlobRow { blob: blob.clone(), created_at: now, signature });
         Ok(blob)
     }
 
     /// The blob to be shared, if it is ACTIVE and of these bytes, with the better of the two verdicts.
-    pub(super) fn share_blob(&mut self, id: i64, received: &Received, verdict: Verdict) -> Option<Blob> {
+    pub(super) fn share_blob(
+        &mut self,
+        id: i64,
+        received: &Received,
+        verdict: Verdict,
+        signature: Option<String>,
+    ) -> Option<Blob> {
+        // Those of a node that lags behind say nothing better.
+        let target = self.rescan.target.signatures.clone();
         let row = self.blobs.get_mut(&id)?;
         if row.blob.state != BlobState::Active || !is_of(&row.blob, received) {
             return None;
         }
         let known = &mut row.blob.verdict;
-        if is_looked(&verdict) && (known.kind == VerdictKind::NotScanned || known.signatures != verdict.signatures) {
+        let by_target = known.kind == VerdictKind::Clean && !target.is_empty() && known.signatures == target;
+        let news = known.kind == VerdictKind::NotScanned || known.signatures != verdict.signatures;
+        if is_looked(&verdict) && news && !by_target {
             *known = verdict;
+            row.signature = signature;
         }
         Some(row.blob.clone())
     }

@@ -5,7 +5,7 @@
 
 use data_encoding::HEXLOWER;
 
-use super::{MemoryStore, Tables, actor_columns, keys::KeyRow, uploads::State};
+use super::{MemoryStore, Tables, actor_columns, erasing::ErasureRow, keys::KeyRow, uploads::State};
 use crate::domain::{AgesAs, ChatSet, File, HoldOn, Permission, Person, Time};
 
 /// One line of its columns; what is not there is `-`.
@@ -78,6 +78,31 @@ fn key(KeyRow { key, hash }: &KeyRow) -> String {
             time(key.created_at),
             time(key.expires_at),
             key.retired_at.and_then(time),
+        ],
+    )
+}
+
+fn erasure(row: &ErasureRow) -> String {
+    let [kind, id, service] = actor_columns(&row.by);
+    let erased = &row.erased;
+    line(
+        "erasures",
+        [
+            text(&row.pseudonym),
+            row.visitor.as_ref().and_then(text),
+            text(row.why.as_str()),
+            kind,
+            id,
+            service,
+            time(row.begun_at),
+            row.ended_at.and_then(time),
+            text(erased.files),
+            text(erased.bytes),
+            text(erased.uploads),
+            text(erased.events),
+            text(erased.keys),
+            text(row.held),
+            text(erased.shared_blobs),
         ],
     )
 }
@@ -192,6 +217,7 @@ impl Tables {
         for stub in self.stubs.values() {
             lines.push(line("stubs", [hex(&stub.id.0), time(stub.created_at), time(stub.deleted_at)]));
         }
+        lines.extend(self.erasures.values().map(erasure));
         for hold in self.holds.values() {
             let [kind, id, service] = actor_columns(&hold.put_by);
             let file = match &hold.on {
@@ -200,6 +226,19 @@ impl Tables {
             };
             let (on, matter) = (text(hold.on.kind()), text(hold.matter.as_str()));
             lines.push(line("holds", [on, text(hold.on.id()), file, matter, kind, id, service, time(hold.put_at)]));
+        }
+        for release in self.releases.values() {
+            let [kind, id, service] = actor_columns(&release.by);
+            let sha256 = release.sha256.and_then(|sha256| hex(&sha256.0));
+            let told = [text(&release.signature), text(&release.reason)];
+            let [signature, why] = told;
+            lines.push(line("releases", [sha256, signature, why, kind, id, service]));
+        }
+        for (signature, hit) in &self.rescan_hits {
+            lines.push(line("braked_signatures", hit.columns(signature).map(Some)));
+        }
+        for (sha256, (signatures, times)) in &self.scan_failures {
+            lines.push(line("scan_failures", [hex(&sha256.0), text(signatures), text(times)]));
         }
         for (key, value) in &self.settings {
             lines.push(line("settings", [text(key), text(value)]));

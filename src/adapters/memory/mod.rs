@@ -15,33 +15,44 @@ use std::{
 use async_trait::async_trait;
 
 use self::{
+    consistency::CheckRow,
+    erasing::ErasureRow,
     files::{Attached, FileRow},
     keys::KeyRow,
     purging::Stub,
+    rescan::{HitRow, RescanRow},
     runs::{PlanRow, RunRow},
     settings::Change,
     uploads::Upload,
 };
 use crate::{
     domain::{
-        Actor, Blob, Chat, ChatId, Event, File, Hit, Hold, PlanId, Settings, Sha256, Time, settings::SettingValue,
+        Actor, Blob, Chat, ChatId, CheckId, Event, File, Hit, Hold, PlanId, Settings, Sha256, Time,
+        consistency::CheckPlace, quarantine::Release, settings::SettingValue,
     },
     ports::{Store, StoreClaim, StoreError},
 };
 
 mod blobs;
 mod chats;
+mod consistency;
 mod content;
+mod erasing;
 mod expiring;
 mod files;
 mod holds;
+mod judging;
 mod keys;
 mod lines;
 mod listing;
 mod purging;
+mod quarantine;
+mod rescan;
 mod runs;
 mod settings;
+mod stats;
 mod uploads;
+mod vitals;
 
 pub use blobs::{MemoryBlobs, MemorySpool};
 
@@ -77,6 +88,15 @@ struct Tables {
     last_run: i64,
     plans: BTreeMap<PlanId, PlanRow>,
     clock: Option<Time>,
+    rescan: RescanRow,
+    rescan_hits: BTreeMap<String, HitRow>,
+    scan_failures: HashMap<Sha256, (String, u32)>,
+    releases: BTreeMap<i64, Release>,
+    last_release: i64,
+    checks: BTreeMap<CheckId, CheckRow>,
+    check_place: CheckPlace,
+    erasures: BTreeMap<i64, ErasureRow>,
+    last_erasure: i64,
     events: Vec<(Time, Event)>,
 }
 
@@ -117,6 +137,15 @@ impl Default for Tables {
             last_run: 0,
             plans: BTreeMap::new(),
             clock: None,
+            rescan: RescanRow::default(),
+            rescan_hits: BTreeMap::new(),
+            scan_failures: HashMap::new(),
+            releases: BTreeMap::new(),
+            last_release: 0,
+            checks: BTreeMap::new(),
+            check_place: CheckPlace::default(),
+            erasures: BTreeMap::new(),
+            last_erasure: 0,
             events: Vec::new(),
         }
     }

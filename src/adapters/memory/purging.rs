@@ -13,23 +13,25 @@ use crate::{
     ports::{Leaving, PurgeStore, Stop, StoreError},
 };
 
-/// What stays of a file. When it was purged is the engine's own to say, and left out.
+/// What stays of a file.
 #[derive(Clone)]
 pub(super) struct Stub {
     pub(super) id: FileId,
     pub(super) created_at: Time,
     pub(super) deleted_at: Time,
+    /// Not among what is compared: an engine says it by a clock of its own.
+    pub(super) purged_at: Time,
 }
 
 impl Tables {
     /// Answers its blob, if no other file needs it.
-    fn end_file(&mut self, number: i64, actor: &Actor, now: Time) -> Result<Option<Leaving>, StoreError> {
+    pub(super) fn end_file(&mut self, number: i64, actor: &Actor, now: Time) -> Result<Option<Leaving>, StoreError> {
         let Some(FileRow { file, blob }) = self.files.remove(&number) else { return Ok(None) };
         if self.stubs.values().any(|stub| stub.id == file.id) {
             return Err(StoreError::Duplicate("stub id".to_owned()));
         }
         let deleted_at = file.deleted_at.unwrap_or(now);
-        self.stubs.insert(number, Stub { id: file.id, created_at: file.created_at, deleted_at });
+        self.stubs.insert(number, Stub { id: file.id, created_at: file.created_at, deleted_at, purged_at: now });
         self.attachments.retain(|(of, _), _| *of != number);
         self.record(Event::new(EventKind::FilePurged, actor.clone()).file(file.id).chat(file.home_chat), now);
         if self.files.values().any(|row| row.blob == blob) {

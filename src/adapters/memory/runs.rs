@@ -38,7 +38,7 @@ pub(super) struct PlanRow {
 }
 
 impl Tables {
-    fn guard(&self, rule: &Rule) -> u64 {
+    pub(super) fn guard(&self, rule: &Rule) -> u64 {
         let ready = self.files.values().filter(|row| row.file.state == FileState::Ready).count();
         let deleted = |row: &RunRow| {
             let counted = |report: &&TaskReport| report.task == Task::Expire && report.outcome == Outcome::Done;
@@ -114,7 +114,9 @@ impl Tables {
         };
         let tasks = tasks.into_iter().map(|task| match task {
             Task::Expire => TaskReport { guard, ..TaskReport::waiting(task) },
-            Task::Purge | Task::AbortUploads | Task::Trim => TaskReport::waiting(task),
+            Task::Purge | Task::AbortUploads | Task::Sweep | Task::Check | Task::Rescan | Task::Trim => {
+                TaskReport::waiting(task)
+            }
         });
         let run = Run {
             id,

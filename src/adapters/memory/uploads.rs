@@ -88,6 +88,7 @@ impl MemoryStore {
         for run in tables.runs.values_mut() {
             run.lease_until = run.lease_until.plus_secs(-secs);
         }
+        tables.rescan.lease_until = tables.rescan.lease_until.plus_secs(-secs);
     }
 }
 
@@ -141,10 +142,11 @@ impl Tables {
         if let Some(hit) = self.unknown_hit(&received, &verdict, weighed, antivirus) {
             return Ok(Committed::Hit(Box::new(hit)));
         }
+        let signature = cleared.signature.clone();
         let cleared_hit = weighed.filter(|_| verdict.kind == VerdictKind::Clean);
         let blob = match bytes {
-            BytesAt::Published => self.new_blob(intent.key, &received, verdict, now)?,
-            BytesAt::Shared(id) => match self.share_blob(id, &received, verdict) {
+            BytesAt::Published => self.new_blob(intent.key, &received, verdict, signature, now)?,
+            BytesAt::Shared(id) => match self.share_blob(id, &received, verdict, signature) {
                 Some(blob) => blob,
                 None => return Ok(Committed::BlobGone),
             },
@@ -247,6 +249,11 @@ impl UploadStore for MemoryStore {
     async fn abort_upload(&self, intent: Intent, event: Event, now: Time, stays_secs: i64) -> Result<(), StoreError> {
         self.write(|t| {
             if let Some(upload) = t.uploads.get_mut(&intent.id).filter(|upload| upload.is_under_way()) {
+                // A visitor that was erased meanwhile is told of under the pseudonym, which its row has.
+                let mut event = event;
+                if let (Some(Person::Visitor(_)), Person::Visitor(_)) = (&event.actor.person, &upload.person) {
+                    event.actor.person = Some(upload.person.clone());
+                }
                 if stays_secs == 0 {
                     t.uploads.remove(&intent.id);
                 } else {

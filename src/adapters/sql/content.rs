@@ -30,7 +30,7 @@ struct HitRow {
 
 /// A scanner looked, and nothing was found.
 pub(super) const fn is_looked(verdict: &Verdict) -> bool {
-    matches!(verdict.kind, VerdictKind::Clean | VerdictKind::UnscannableAccepted)
+    matches!(verdict.kind, VerdictKind::Clean | VerdictKind::UnscannableAccepted | VerdictKind::Released)
 }
 
 /// What was found in these bytes, if anything was and no newer signatures have cleared them since.
@@ -71,12 +71,23 @@ pub(super) async fn new_blob(
             blobs::engine.eq(&verdict.engine),
             blobs::signatures.eq(&verdict.signatures),
             blobs::scanned_at.eq(verdict.at.0),
+            blobs::signature.eq(cleared.signature.as_deref()),
             blobs::created_at.eq(now.0),
         ))
         .returning(blobs::id)
         .get_result(conn)
         .await?;
     Ok(Blob { id, key, sha256, size, state: BlobState::Active, verdict })
+}
+
+/// Called clean by the signatures that the rescan goes by: those of a node that lags behind say nothing better.
+async fn is_by_target(conn: &mut Conn, verdict: &Verdict) -> Result<bool, StoreError> {
+    use super::schema::quarantine::rescan;
+    if verdict.kind != VerdictKind::Clean {
+        return Ok(false);
+    }
+    let target: String = rescan::table.find(1_i64).select(rescan::target).first(conn).await?;
+    Ok(!target.is_empty() && target == verdict.signatures)
 }
 
 /// The blob to be shared, if it is still ACTIVE and of the same bytes, with the better of the two verdicts stored: one on
@@ -97,13 +108,14 @@ pub(super) async fn shared_blob(
     let Some(row) = row else { return Ok(None) };
     let mut blob = Blob::try_from(row)?;
     let news = blob.verdict.kind == VerdictKind::NotScanned || blob.verdict.signatures != verdict.signatures;
-    if is_looked(&verdict) && news {
+    if is_looked(&verdict) && news && !is_by_target(conn, &blob.verdict).await? {
         diesel::update(blobs::table.find(id))
             .set((
                 blobs::verdict.eq(rows::verdict_name(verdict.kind)),
                 blobs::engine.eq(&verdict.engine),
                 blobs::signatures.eq(&verdict.signatures),
                 blobs::scanned_at.eq(verdict.at.0),
+                blobs::signature.eq(cleared.signature.as_deref()),
             ))
             .execute(conn)
             .await?;

@@ -277,6 +277,7 @@ pub(super) async fn expire_batch(conn: &mut Conn, lease: RunLease, limit: u32, n
             Walk { rule: rule("runs", run.number, &run.rule)?, judged_at, plan: None, after }
         }
     };
+    crate::fault_point!("M2");
     let left = report.guard.map_or(u64::MAX, |guard| guard.saturating_sub(report.done));
     let allowed = usize::try_from(left.min(u64::from(limit))).unwrap_or(usize::MAX);
     let Found { places, beyond, next } = walk.next(conn, allowed).await?;

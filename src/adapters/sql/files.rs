@@ -326,6 +326,7 @@ pub(super) async fn delete(
     let view = find_to_change(conn, file, caller).await?;
     let facts = delete_facts(conn, view.as_ref(), caller).await?;
     let deletion = access::delete(caller, view.as_ref(), facts, settings)?;
+    crate::fault_point!("D1");
     if let (Deletion::Delete, Some(view)) = (deletion, view) {
         diesel::update(files::table.find(view.file.number))
             .set((
@@ -338,6 +339,7 @@ pub(super) async fn delete(
         let event =
             Event::new(EventKind::FileDeleted, Actor::from(caller)).file(view.file.id).chat(view.file.home_chat);
         events::write(conn, &event, now).await?;
+        crate::fault_point!("D2-written");
     }
     Ok(deletion)
 }

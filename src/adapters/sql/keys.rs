@@ -2,7 +2,7 @@
 //!
 //! Not here: the rows (`key_row.rs`), and who believes a key (`app/keys/ring.rs`).
 
-use diesel::prelude::*;
+use diesel::{dsl::sql, prelude::*, sql_types::Text};
 use diesel_async::RunQueryDsl;
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::{
-        Actor, Event, EventKind, KeyId, Reason, Refusal, Sha256, Time,
+        Actor, Event, EventKind, KeyId, Reason, Refusal, Sha256, Time, VisitorId,
         key::{Key, MOST_KEYS, Reach},
     },
     ports::{KeyQuery, LiveKeys, Stop, StoreError},
@@ -91,6 +91,47 @@ pub(super) async fn retire(conn: &mut Conn, id: KeyId, reach: Reach, actor: Acto
     diesel::update(keys::table.find(number)).set(keys::retired_at.eq(now.0)).execute(conn).await?;
     changed(conn, before, Event::new(EventKind::KeyRetired, actor).detail(id.to_string()), now).await?;
     Ok(key)
+}
+
+/// Ends all keys of a visitor, and writes the pseudonym where they name it, those that ended before, too. Answers how many
+/// have ended now. The kind is spelled out, as in the index.
+pub(super) async fn erase(
+    conn: &mut Conn,
+    visitor: &VisitorId,
+    pseudonym: &VisitorId,
+    actor: &Actor,
+    now: Time,
+) -> Result<usize, StoreError> {
+    let (was, is) = (visitor.as_str(), pseudonym.as_str());
+    let own = || keys::person_kind.eq(sql::<Text>("'VISITOR'")).and(keys::person_id.eq(was));
+    let named = keys::table.select(keys::number).filter(own());
+    let mut found: Vec<i64> = named.load(conn).await?;
+    let acting = keys::table.select(keys::number).filter(keys::vid.assume_not_null().eq(was));
+    found.extend(acting.load::<i64>(conn).await?);
+    if found.is_empty() {
+        return Ok(0);
+    }
+    let before = version_to_change(conn).await?;
+    let of_them = || keys::table.filter(keys::number.eq_any(&found));
+    let now_live: Vec<(i64, Vec<u8>, Option<i64>)> =
+        of_them().select((keys::number, keys::id, keys::retired_at)).load(conn).await?;
+    let (live, retired): (Vec<i64>, Vec<Vec<u8>>) =
+        now_live.into_iter().filter(|(.., retired)| retired.is_none()).map(|(number, id, _)| (number, id)).unzip();
+    diesel::update(keys::table.filter(keys::number.eq_any(live))).set(keys::retired_at.eq(now.0)).execute(conn).await?;
+    diesel::update(of_them().filter(own())).set(keys::person_id.eq(is)).execute(conn).await?;
+    diesel::update(of_them().filter(keys::vid.assume_not_null().eq(was))).set(keys::vid.eq(is)).execute(conn).await?;
+    if retired.is_empty() {
+        return Ok(0);
+    }
+    diesel::update(version::table).set(version::version.eq(before.saturating_add(1))).execute(conn).await?;
+    let mut told = Vec::with_capacity(retired.len());
+    for id in &retired {
+        let id = KeyId(rows::bytes("access_keys", "id", "of an erased visitor", id)?);
+        told.push(Event::new(EventKind::KeyRetired, actor.clone()).detail(id.to_string()));
+    }
+    events::write_all(conn, &told, now).await?;
+    announce(conn).await?;
+    Ok(retired.len())
 }
 
 pub(in super::super) async fn load(conn: &mut Conn, now: Time) -> Result<LiveKeys, StoreError> {

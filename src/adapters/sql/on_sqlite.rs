@@ -108,8 +108,12 @@ fn lower(column: &str) -> String {
     format!("lower({column})")
 }
 
+#[path = "candidates.rs"]
+pub(super) mod candidates;
 #[path = "chats.rs"]
 pub(super) mod chats;
+#[path = "checks.rs"]
+pub(super) mod checks;
 #[path = "content.rs"]
 pub(super) mod content;
 #[path = "copying.rs"]
@@ -122,8 +126,12 @@ pub(super) mod events;
 pub(super) mod expiring;
 #[path = "files.rs"]
 pub(super) mod files;
+#[path = "finding_row.rs"]
+mod finding_row;
 #[path = "holds.rs"]
 pub(super) mod holds;
+#[path = "judging.rs"]
+pub(super) mod judging;
 #[path = "keys.rs"]
 pub(super) mod keys;
 #[path = "listing.rs"]
@@ -134,6 +142,12 @@ mod moving;
 pub(super) mod pairing;
 #[path = "plans.rs"]
 pub(super) mod plans;
+#[path = "releases.rs"]
+pub(super) mod releases;
+#[path = "rescan.rs"]
+pub(super) mod rescan;
+#[path = "rescan_store.rs"]
+mod rescan_store;
 #[path = "restoring.rs"]
 pub(super) mod restoring;
 #[path = "run_row.rs"]
@@ -149,8 +163,18 @@ mod statement;
 #[macro_use]
 #[path = "store.rs"]
 mod store;
-// After the macro that it uses.
+// After the macro that they use.
+#[path = "consistency.rs"]
+pub(super) mod consistency;
+#[path = "erasing.rs"]
+pub(super) mod erasing;
+#[path = "forgetting.rs"]
+mod forgetting;
 #[path = "purging.rs"]
 pub(super) mod purging;
+#[path = "stats.rs"]
+pub(super) mod stats;
 #[path = "uploads.rs"]
 pub(super) mod uploads;
+#[path = "vitals.rs"]
+pub(super) mod vitals;

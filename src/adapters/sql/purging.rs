@@ -29,11 +29,12 @@ use crate::{
 };
 
 /// A file that is purged.
-struct Ended {
+pub(super) struct Ended {
     number: i64,
     id: FileId,
     home_chat: Option<ChatId>,
-    blob: i64,
+    /// Whose bytes it needed.
+    pub(super) blob: i64,
 }
 
 #[derive(QueryableByName)]
@@ -118,6 +119,18 @@ pub(in super::super) async fn find_ripe(
 /// waits and finds it gone; and with no hold on its way.
 async fn purge_deleted(conn: &mut Conn, found: Vec<i64>, grace_secs: i64, now: Time) -> Result<u64, StoreError> {
     let until = moment(conn, now, grace_secs.saturating_neg()).await?;
+    lock_ending(conn, &found).await?;
+    let mut ripe = ending(&found);
+    where_ripe(&mut ripe, until);
+    let mut ripe: Vec<Ripe> = ripe.query().load(conn).await?;
+    ripe.sort_unstable_by_key(|row| (row.deleted_at, row.number));
+    let ended = ripe.into_iter().map(Ripe::ended).collect::<Result<Vec<_>, _>>()?;
+    end(conn, &ended, &Actor::SYSTEM, now).await?;
+    Ok(ended.len() as u64)
+}
+
+/// Files that are to end, and what they need, locked in the one order; nobody puts a hold from here on.
+pub(super) async fn lock_ending(conn: &mut Conn, found: &[i64]) -> Result<(), StoreError> {
     let numbers = || found.iter().copied();
     let mut locked = Statement::new("SELECT number FROM files WHERE number IN ");
     locked.ints(numbers()).sql(" ORDER BY number");
@@ -125,18 +138,26 @@ async fn purge_deleted(conn: &mut Conn, found: Vec<i64>, grace_secs: i64, now: T
     let mut needed = Statement::new("SELECT id FROM blobs WHERE id IN (SELECT blob_id FROM files WHERE number IN ");
     needed.ints(numbers()).sql(") ORDER BY id");
     lock(conn, "blobs", needed).await?;
-    keep_holds(conn).await?;
-    let mut ripe = Statement::new(
+    keep_holds(conn).await
+}
+
+/// Asks for files that are to end; a condition follows.
+fn ending(found: &[i64]) -> Statement {
+    let mut asked = Statement::new(
         "SELECT files.number, files.id, files.home_chat_id, files.blob_id, files.deleted_at FROM files \
          WHERE files.number IN ",
     );
-    ripe.ints(numbers()).sql(" AND ");
-    where_ripe(&mut ripe, until);
-    let mut ripe: Vec<Ripe> = ripe.query().load(conn).await?;
-    ripe.sort_unstable_by_key(|row| (row.deleted_at, row.number));
-    let ended = ripe.into_iter().map(Ripe::ended).collect::<Result<Vec<_>, _>>()?;
-    end(conn, &ended, &Actor::SYSTEM, now).await?;
-    Ok(ended.len() as u64)
+    asked.ints(found.iter().copied()).sql(" AND ");
+    asked
+}
+
+/// Those of the locked files that are there and not held.
+pub(super) async fn find_free(conn: &mut Conn, found: &[i64]) -> Result<Vec<Ended>, StoreError> {
+    let mut free = ending(found);
+    free.sql("NOT ").sql(holds::HELD);
+    let mut free: Vec<Ripe> = free.query().load(conn).await?;
+    free.sort_unstable_by_key(|row| row.number);
+    free.into_iter().map(Ripe::ended).collect()
 }
 
 async fn purge_file(conn: &mut Conn, file: FileRef, caller: &Caller, now: Time) -> Result<Option<Leaving>, Stop> {
@@ -155,7 +176,7 @@ async fn purge_file(conn: &mut Conn, file: FileRef, caller: &Caller, now: Time) 
 /// blobs too, and each statement from here on sees what was committed by then: an upload that shares a blob has locked it
 /// before, and its file is seen, or waits and finds it PURGING; and of two transactions that end the last two files of a
 /// blob the one that got the lock last does not see the other's file any more.
-async fn end(conn: &mut Conn, ended: &[Ended], actor: &Actor, now: Time) -> Result<(), StoreError> {
+pub(super) async fn end(conn: &mut Conn, ended: &[Ended], actor: &Actor, now: Time) -> Result<(), StoreError> {
     if ended.is_empty() {
         return Ok(());
     }

@@ -43,6 +43,7 @@ names!(
     Infected = "INFECTED",
     NotScanned = "NOT_SCANNED",
     UnscannableAccepted = "UNSCANNABLE_ACCEPTED",
+    Released = "RELEASED",
 );
 names!(
     ChatStatus,

@@ -164,7 +164,9 @@ pub(super) async fn begin(conn: &mut Conn, new: NewRun) -> Result<BegunRun, Stop
     let number = number.ok_or_else(|| StoreError::Conflict("another run has just begun".into()))?;
     let reports = tasks.iter().map(|task| match task {
         Task::Expire => TaskReport { guard, ..TaskReport::waiting(*task) },
-        Task::Purge | Task::AbortUploads | Task::Trim => TaskReport::waiting(*task),
+        Task::Purge | Task::AbortUploads | Task::Sweep | Task::Check | Task::Rescan | Task::Trim => {
+            TaskReport::waiting(*task)
+        }
     });
     let reports: Vec<TaskReport> = reports.collect();
     let tasks: Vec<TaskRow> = reports.iter().enumerate().map(|(i, r)| TaskRow::new(number, i, r)).collect();
@@ -173,6 +175,7 @@ pub(super) async fn begin(conn: &mut Conn, new: NewRun) -> Result<BegunRun, Stop
     }
     let event = Event::new(EventKind::RunBegun, by.clone()).detail(id.to_string());
     events::write(conn, &event, now).await?;
+    crate::fault_point!("M1-written");
     let plan = plan.map(|(id, _)| id);
     let run = Run {
         id,

@@ -2,6 +2,10 @@
 //!
 //! Not here: the tables themselves with their indexes (`migrations/`). Both change together.
 
+// The benchmark has this file, too, under another path.
+#[path = "schema/quarantine.rs"]
+pub mod quarantine;
+
 diesel::table! {
     blobs (id) {
         id -> BigInt,
@@ -293,6 +297,75 @@ diesel::table! {
         created_at -> BigInt,
         deleted_at -> BigInt,
         purged_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    erasures (number) {
+        number -> BigInt,
+        pseudonym -> Text,
+        visitor_id -> Nullable<Text>,
+        reason -> Text,
+        by_kind -> Text,
+        by_id -> Text,
+        by_service -> Nullable<Text>,
+        begun_at -> BigInt,
+        ended_at -> Nullable<BigInt>,
+        files -> BigInt,
+        bytes -> BigInt,
+        uploads -> BigInt,
+        events -> BigInt,
+        keys -> BigInt,
+        held -> BigInt,
+        shared_blobs -> BigInt,
+    }
+}
+
+diesel::table! {
+    checks (number) {
+        number -> BigInt,
+        id -> Binary,
+        store_id -> Binary,
+        by_kind -> Nullable<Text>,
+        by_id -> Nullable<Text>,
+        by_service -> Nullable<Text>,
+        stored -> BigInt,
+        created_at -> BigInt,
+        expires_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    findings (check_number, number) {
+        check_number -> BigInt,
+        number -> BigInt,
+        kind -> Text,
+        subject -> Text,
+        node -> Text,
+        blob_id -> Nullable<BigInt>,
+        key -> Nullable<Binary>,
+        sha256 -> Nullable<Binary>,
+        size -> BigInt,
+        found -> BigInt,
+        files -> BigInt,
+        multipart -> Nullable<Text>,
+        place -> Nullable<Text>,
+        name -> Nullable<Binary>,
+        plain -> Bool,
+        at -> Nullable<BigInt>,
+        rule -> Nullable<Text>,
+        file_number -> Nullable<BigInt>,
+        file_id -> Nullable<Binary>,
+        chat_id -> Nullable<Text>,
+        repaired_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    check_place (id) {
+        id -> BigInt,
+        sized -> BigInt,
+        hashed -> BigInt,
     }
 }
 

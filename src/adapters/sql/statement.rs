@@ -80,6 +80,13 @@ impl Statement {
         })
     }
 
+    /// Appends `(…)` of bound byte strings.
+    pub(super) fn byte_strings<'b>(&mut self, values: impl IntoIterator<Item = &'b [u8]>) -> &mut Self {
+        self.list(values, |s, v| {
+            s.bytes(v);
+        })
+    }
+
     fn list<T>(&mut self, values: impl IntoIterator<Item = T>, mut one: impl FnMut(&mut Self, T)) -> &mut Self {
         self.sql("(");
         let mut any = false;

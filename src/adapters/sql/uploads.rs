@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Actor, BlobKey, Event, EventKind, FileId, FileView, Person, Reason, RequestId, Sha256, Time, VerdictKind,
+        Actor, BlobKey, CallerKind, Event, EventKind, FileId, FileView, Person, Reason, RequestId, Sha256, Time,
+        VerdictKind,
         admission::{self, Target},
         listing::FileRef,
     },
@@ -259,17 +260,31 @@ pub(super) async fn abort(
     stays_secs: i64,
 ) -> Result<(), StoreError> {
     let under_way = uploads::table.filter(uploads::id.eq(intent.id)).filter(uploads::state.ne_all([BURIED, DONE]));
-    let ended = if stays_secs == 0 {
-        diesel::delete(under_way).execute(conn).await?
+    let whose = (uploads::person_kind, uploads::person_id);
+    let ended: Option<(String, String)> = if stays_secs == 0 {
+        diesel::delete(under_way).returning(whose).get_result(conn).await.optional()?
     } else {
         let until = uploads::lease_until.eq(from_now(now, stays_secs));
         let buried = (uploads::state.eq(BURIED), uploads::request_id.eq(None::<String>), until);
-        diesel::update(under_way).set(buried).execute(conn).await?
+        diesel::update(under_way).set(buried).returning(whose).get_result(conn).await.optional()?
     };
-    if ended > 0 {
+    if let Some((kind, id)) = ended {
+        let event = told_of(event, &kind, &id);
         events::write(conn, &event, now).await?;
+        crate::fault_point!("M7-written");
     }
     Ok(())
+}
+
+/// A visitor that was erased meanwhile is told of under the pseudonym, which its row has.
+fn told_of(mut event: Event, kind: &str, id: &str) -> Event {
+    if let Some(Person::Visitor(visitor)) = &mut event.actor.person
+        && kind == rows::kind_name(CallerKind::Visitor)
+        && let Ok(now) = id.parse()
+    {
+        *visitor = now;
+    }
+    event
 }
 
 pub(super) async fn end_buried(conn: &mut Conn, intent: Intent) -> Result<(), StoreError> {
@@ -318,6 +333,8 @@ pub(in super::super) async fn list_dead(
 }
 
 pub(super) async fn trim_request_ids(conn: &mut Conn, now: Time) -> Result<u64, StoreError> {
+    // By the clock of the node, which noted when they ended, unless it is ahead of the one that all share.
+    let now = now.min(super::time(conn, now).await?);
     let old: Vec<i64> = uploads::table
         .filter(uploads::state.eq(DONE))
         .filter(uploads::ended_at.le(now.plus_secs(-REQUEST_ID_SECS).0))

@@ -18,7 +18,7 @@ use futures_util::{StreamExt as _, future::join_all};
 
 use super::{
     domain::{BlobKey, StoreId},
-    ports::{BlobError, BlobStore, Spool, Spooled, Tap},
+    ports::{BlobError, BlobStore, Found, MultipartId, Spool, Spooled, Tap},
 };
 
 /// One test for each rule, on worlds that `$world` makes. `$rules` is this module's name where the tests are.
@@ -35,6 +35,8 @@ macro_rules! contract {
             the_tap_sees_every_chunk_before_it_is_passed_on;
             a_stream_dropped_early_ends_its_reading;
             many_uploads_at_once_are_all_kept;
+            a_walk_tells_all_that_lies_there_once_whatever_the_page;
+            an_upload_in_parts_is_walked_until_it_alone_is_aborted;
             the_store_keeps_its_id;
             the_probe_passes;
         }
@@ -99,6 +101,32 @@ impl World {
             all.extend_from_slice(&chunk);
         }
         Ok(all)
+    }
+}
+
+impl World {
+    /// All that lies there, by pages of so many, each thing once.
+    pub async fn walked(&self, limit: usize) -> Vec<Found> {
+        let (mut all, mut place) = (Vec::new(), None);
+        for _ in 0..1_000 {
+            let page = self.blobs.walk(place.as_ref(), limit).await.expect("walks");
+            assert!(page.found.len() <= limit, "{} of {limit}", page.found.len());
+            all.extend(page.found);
+            place = page.next;
+            if place.is_none() {
+                return all;
+            }
+        }
+        panic!("the walk never ends")
+    }
+
+    /// The uploads in parts among it.
+    pub async fn open_parts(&self) -> Vec<(BlobKey, MultipartId)> {
+        let parts = self.walked(1_000).await.into_iter().filter_map(|found| match found {
+            Found::Parts { key, id, .. } => Some((key, id)),
+            Found::Bytes { .. } | Found::Strange { .. } => None,
+        });
+        parts.collect()
     }
 }
 
@@ -240,6 +268,48 @@ pub async fn many_uploads_at_once_are_all_kept(w: &World) {
         assert_eq!(w.blobs.size(key(n)).await.expect("answers"), Some(6 << 20));
     }
     assert!(w.spool.list().await.expect("readable").is_empty());
+}
+
+pub async fn a_walk_tells_all_that_lies_there_once_whatever_the_page(w: &World) {
+    assert!(w.walked(10).await.is_empty(), "nothing is there");
+    for n in 1..=5 {
+        w.keep(key(n), &vec![n; usize::from(n)]).await;
+    }
+    w.blobs.delete(key(2)).await.expect("removed");
+    w.blobs.put_store_id(StoreId([7; 16])).await.expect("written");
+    w.blobs.probe().await.expect("passes");
+    for limit in [1, 2, 4, 1_000] {
+        let found = w.walked(limit).await.into_iter().map(|found| match found {
+            Found::Bytes { key, size, .. } => (key, size),
+            other => panic!("{other:?}"),
+        });
+        let mut found: Vec<_> = found.collect();
+        found.sort_unstable();
+        assert_eq!(found, [1, 3, 4, 5].map(|n| (key(n), u64::from(n))), "{limit} at once");
+    }
+}
+
+/// Of a store that takes large ones in parts; another has none.
+pub async fn an_upload_in_parts_is_walked_until_it_alone_is_aborted(w: &World) {
+    w.keep(key(1), b"bytes").await;
+    let mut begun = Vec::new();
+    for n in [2, 3] {
+        let id = w.blobs.begin_parts(key(n), 20 << 20).await.expect("begun");
+        begun.extend(id.map(|id| (key(n), id)));
+    }
+    let mut open = w.open_parts().await;
+    open.sort_unstable_by_key(|(key, _)| *key);
+    assert_eq!(open, begun);
+    for (key, id) in begun.iter().take(1) {
+        w.blobs.abort_parts(*key, id.clone()).await.expect("aborted");
+        w.blobs.abort_parts(*key, id.clone()).await.expect("it is gone: fine");
+    }
+    assert_eq!(w.open_parts().await, begun.get(1..).unwrap_or_default());
+    for (key, id) in begun.iter().skip(1) {
+        w.blobs.discard(*key, Some(id.clone())).await.expect("discarded");
+    }
+    assert!(w.open_parts().await.is_empty());
+    assert_eq!(w.blobs.size(key(1)).await.expect("answers"), Some(5));
 }
 
 pub async fn the_store_keeps_its_id(w: &World) {

@@ -7,9 +7,11 @@
 use std::sync::{Arc, atomic::Ordering};
 
 pub mod chats;
+pub mod consistency;
 pub mod differential;
 
 pub mod engines;
+pub mod erasing;
 pub mod files;
 pub mod holds;
 pub mod keys;
@@ -17,12 +19,16 @@ pub mod lists;
 pub mod origins;
 pub mod pairing;
 pub mod purging;
+pub mod quarantine;
 pub mod races;
+pub mod rescan;
 pub mod retention;
 pub mod run_races;
 pub mod runs;
 pub mod settings;
+pub mod stats;
 pub mod uploads;
+pub mod vitals;
 pub mod world;
 
 pub use world::*;
@@ -60,6 +66,27 @@ contract! {
         a_deleted_chat_is_revived_only_by_zero_or_a_higher_version;
         deleting_a_chat_deletes_what_is_at_home_there_alone_and_detaches_the_rest;
         chats_are_listed_by_id_with_filters_scope_and_pages_without_tombstones;
+    }
+    consistency {
+        a_key_is_named_by_its_upload_and_then_by_its_blob;
+        names_are_not_told_for_another_store_nor_for_removing_in_read_only;
+        blobs_are_walked_in_the_order_of_their_rows_and_tell_who_needs_them;
+        rows_that_do_not_fit_together_are_found_window_by_window;
+        what_a_check_found_is_kept_once_in_its_order_and_reads_back;
+        checks_are_forgotten_a_day_after_their_end_with_what_they_found;
+        the_place_of_the_check_is_kept_with_its_events_and_a_fenced_one_changes_nothing;
+    }
+    erasing {
+        a_visitor_goes_with_all_that_names_it_and_nobody_else_changes;
+        what_visitors_brought_into_a_named_chat_goes_and_operators_files_stay;
+        what_is_held_stays_and_is_named_and_so_do_bytes_that_another_file_needs;
+        an_upload_under_way_is_fenced_and_ends_under_the_pseudonym;
+        an_erasure_that_was_broken_off_goes_on_under_the_same_pseudonym_and_tells_the_whole;
+        nothing_is_erased_or_forgotten_while_read_only_is_set;
+        events_and_stubs_are_forgotten_for_their_age_the_oldest_first;
+    }
+    stats {
+        what_is_counted_page_by_page_is_what_was_drawn_and_due_as_a_plan_finds_it;
     }
     files {
         a_view_names_exactly_the_chats_that_its_caller_may_access;
@@ -109,6 +136,14 @@ contract! {
         a_row_of_bytes_goes_once_they_are_gone_from_the_store_that_counts_and_come_no_more;
         purging_at_once_is_for_who_may_and_reaches_it_and_keeps_what_is_held;
     }
+    quarantine {
+        bytes_are_released_from_what_was_found_in_them_and_from_nothing_else;
+        a_signature_is_released_in_batches_and_what_it_hits_later_is_let_through;
+        a_release_that_has_ended_has_its_blobs_scanned_and_found_again;
+        a_release_counts_until_its_time_and_newer_signatures_that_find_nothing_end_its_need;
+        a_hit_that_is_ignored_lets_its_blobs_out_as_released;
+        what_lies_in_quarantine_is_listed_with_its_files_the_newest_blob_first;
+    }
     races {
         streams_with_one_request_id_that_begin_at_once_leave_one_file;
         of_tellings_that_meet_the_highest_version_stays_and_none_is_lost;
@@ -121,6 +156,18 @@ contract! {
         of_a_purge_and_a_restore_that_meet_exactly_one_wins;
         a_purge_and_an_upload_that_shares_its_bytes_agree_on_who_was_first;
         purges_of_all_files_of_one_blob_that_meet_leave_none_that_nobody_needs;
+    }
+    rescan {
+        one_node_goes_on_with_the_rescan_and_newer_signatures_take_it_over;
+        a_rescan_begins_anew_under_another_rule_or_when_asked_and_an_old_lease_is_fenced;
+        a_scan_anew_stores_its_verdict_and_is_refused_for_what_has_changed_meanwhile;
+        a_hit_of_a_rescan_is_that_of_an_upload_and_newer_signatures_alone_clear_it;
+        what_cannot_be_scanned_stays_served_and_is_marked_only_where_that_is_accepted;
+        a_signature_that_hits_too_much_is_stopped_told_once_and_goes_on_when_it_is_confirmed;
+        the_budget_of_an_hour_is_the_same_for_all_nodes_and_its_first_blob_passes;
+        each_phase_walks_its_own_blobs_and_tells_what_decides;
+        scans_without_a_verdict_are_counted_for_the_same_signatures_until_there_is_one;
+        a_node_that_lags_behind_does_not_undo_what_newer_signatures_found;
     }
     run_races {
         a_file_that_is_kept_while_a_run_passes_is_alive_or_was_refused_and_never_both;
@@ -158,5 +205,9 @@ contract! {
         a_buried_intent_frees_its_request_id_tells_its_event_once_and_comes_up_again_when_its_time_is_over;
         old_request_ids_are_forgotten_and_running_ones_kept;
         upload_in_parts_is_noted_for_a_running_intent_only;
+    }
+    vitals {
+        the_last_good_run_is_the_newest_with_the_rule_of_whose_tasks_none_failed;
+        what_is_in_quarantine_is_counted;
     }
 }

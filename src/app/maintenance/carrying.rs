@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::super::{App, Error, PurgeBatch};
+use super::super::{App, Error, PurgeBatch, vitals};
 use crate::{
     domain::{
         Reason,
@@ -30,13 +30,15 @@ const BATCH: u32 = 1_000;
 const PURGE: u32 = 200;
 /// Rows forgotten by one transaction.
 const TRIM: i64 = 1_000;
+/// See [`TRIM`].
+const TRIM_EVENTS: u32 = 1_000;
 /// A step that fails is tried again so often, with pauses that grow to the longest: about three minutes.
 const ATTEMPTS: u32 = 12;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// What ended a step, as the database would say it.
-fn stop(error: Error) -> Stop {
+pub(super) fn stop(error: Error) -> Stop {
     match error {
         Error::Refused(refusal) => Stop::Refused(refusal),
         Error::Store(error) => Stop::Failed(error),
@@ -99,6 +101,7 @@ impl App {
                     Ok(ClockSays::Now(_)) => {
                         noted = Some(Instant::now());
                         self.trim_plans().await;
+                        self.forget_checks().await;
                     }
                     Ok(ClockSays::Jumped) => {
                         noted = Some(Instant::now());
@@ -134,8 +137,9 @@ impl App {
         }
     }
 
-    async fn carry_on(&self, run: &Run, lease: RunLease) -> Result<(), Stop> {
+    async fn carry_on(self: &Arc<Self>, run: &Run, lease: RunLease) -> Result<(), Stop> {
         let mut cancelled = run.tasks.iter().any(|report| report.outcome == Outcome::Cancelled);
+        let mut failed = run.tasks.iter().any(|report| report.outcome == Outcome::Failed);
         for report in run.tasks.iter().filter(|report| !report.outcome.is_end()) {
             let mut report = *report;
             if !cancelled {
@@ -148,20 +152,32 @@ impl App {
                 report.outcome = Outcome::Cancelled;
             }
             self.retried(|| self.store.note_task(lease, report)).await?;
+            failed |= report.outcome == Outcome::Failed;
+            vitals::count_task(&report);
         }
         let state = if cancelled { RunState::Cancelled } else { RunState::Done };
         crate::fault_point!("M8");
         self.retried(|| self.store.end_run(lease, state, self.clock.now())).await?;
         crate::fault_point!("M9");
+        vitals::count_run(state, failed);
+        self.tell_vitals_once().await;
         Ok(())
     }
 
     /// A task to its end. What the database or the store refuses again and again ends it, and no other.
-    async fn carry_out(&self, run: &Run, lease: RunLease, mut report: TaskReport) -> Result<TaskReport, Stop> {
+    async fn carry_out(
+        self: &Arc<Self>,
+        run: &Run,
+        lease: RunLease,
+        mut report: TaskReport,
+    ) -> Result<TaskReport, Stop> {
         let done = match report.task {
             Task::Expire => self.expire(run, lease, &mut report).await,
             Task::Purge => self.purge(lease, &mut report).await,
             Task::AbortUploads => self.abort_uploads(lease, &mut report).await,
+            Task::Sweep => self.sweep(lease, &mut report).await,
+            Task::Check => self.check(lease, &mut report).await,
+            Task::Rescan => self.run_rescan(lease, &mut report).await,
             Task::Trim => self.trim(lease, &mut report).await,
         };
         report.outcome = match done {
@@ -245,6 +261,7 @@ impl App {
             if self.retried(|| self.store.renew_run(lease, self.clock.now(), LEASE_SECS)).await? {
                 return Ok(Outcome::Cancelled);
             }
+            crate::fault_point!("M7");
             let (ended, failed) = self.end_dead_uploads().await?;
             report.done += ended;
             report.failed = failed;
@@ -259,23 +276,28 @@ impl App {
         if self.has_clock_jumped().await? {
             return Ok(Outcome::ClockJumped);
         }
-        let run_days = self.settings().run_days;
+        let settings = self.settings();
+        let secs = |days: i64| days.saturating_mul(86_400);
+        let (runs_for, events_for) = (secs(settings.run_days), secs(settings.event_days));
         loop {
             if self.retried(|| self.store.renew_run(lease, self.clock.now(), LEASE_SECS)).await? {
                 return Ok(Outcome::Cancelled);
             }
-            let (now, keep_secs) = (self.clock.now(), run_days.saturating_mul(86_400));
-            let runs = self.retried(|| async { Ok(self.store.trim_runs(keep_secs, now, TRIM).await?) }).await?;
+            let now = self.clock.now();
+            let runs = self.retried(|| async { Ok(self.store.trim_runs(runs_for, now, TRIM).await?) }).await?;
             let ids = self.retried(|| async { Ok(self.store.trim_request_ids(now).await?) }).await?;
-            report.done += runs + ids;
-            if runs + ids == 0 {
+            let events = self.retried(|| async { Ok(self.store.trim_events(events_for, now, TRIM_EVENTS).await?) });
+            let checks = self.retried(|| async { Ok(self.store.trim_checks(now, TRIM).await?) }).await?;
+            let gone = runs + ids + checks + events.await?;
+            report.done += gone;
+            if gone == 0 {
                 return Ok(Outcome::Done);
             }
         }
     }
 
     /// A step, tried again while the database does not answer. What a rule refuses is not.
-    async fn retried<T, F>(&self, step: impl Fn() -> F) -> Result<T, Stop>
+    pub(super) async fn retried<T, F>(&self, step: impl Fn() -> F) -> Result<T, Stop>
     where
         F: Future<Output = Result<T, Stop>>,
     {

@@ -14,8 +14,8 @@ use crate::{
     ports::{INCOMPLETE_COPY, Ids, StoreClaim, Table, Tables},
 };
 
-/// Tables whose one row is there from the start: the versions of settings and keys.
-const VERSIONS: [&str; 2] = ["settings_version", "access_keys_version"];
+/// Tables whose one row is there from the start: the versions of settings and keys, and how far maintenance's walks are.
+const ONE_ROW: [&str; 4] = ["settings_version", "access_keys_version", "rescan", "check_place"];
 /// A round that changed no more than this is followed by the last one.
 const FEW: u64 = 1_000;
 
@@ -117,7 +117,7 @@ impl DatabaseMove<'_> {
             }
             None => {}
         }
-        for table in self.tables.iter().filter(|table| !VERSIONS.contains(&table.name.as_str())) {
+        for table in self.tables.iter().filter(|table| !ONE_ROW.contains(&table.name.as_str())) {
             let rows = self.to.count(table).await.map_err(MoveError::Target)?;
             if rows > 0 {
                 return refused(format!("the target holds {rows} rows in {}: name an empty one", table.name));

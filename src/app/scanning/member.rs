@@ -57,6 +57,8 @@ pub(super) enum Scanned {
     Replied(Result<ScanReply, ScanError>, Duration),
     /// It was not proved any more while the file waited for it, or lay with it.
     Left,
+    /// It went down while the file lay with it.
+    Lost,
     /// No slot became free in time.
     Busy,
 }
@@ -101,6 +103,10 @@ impl Member {
         u64::from(self.load.load(Relaxed)) * 1_000 / u64::from(self.total)
     }
 
+    fn is_down(&self) -> bool {
+        matches!(&*self.state.borrow(), ScannerState::Down { .. })
+    }
+
     /// Proved with exactly this.
     pub(super) fn judges_with(&self, version: &EngineVersion) -> bool {
         is_proved_with(&self.state.borrow(), version)
@@ -135,7 +141,7 @@ impl Member {
             // What it said counts, if it said it.
             biased;
             reply = self.scanner.scan(bytes, deadline(size)) => reply,
-            () = &mut left => return Scanned::Left,
+            () = &mut left => return if self.is_down() { Scanned::Lost } else { Scanned::Left },
         };
         self.give_back(slot, size, &reply);
         Scanned::Replied(reply, started.elapsed())

@@ -94,6 +94,13 @@ impl Plan {
         self.lock().calls.clone()
     }
 
+    /// These calls fail from some time ago on, until they are healed.
+    pub fn is_down(&self, call: &str) -> bool {
+        let state = self.lock();
+        let made = state.calls.get(call).copied().unwrap_or(0);
+        state.faults.iter().any(|fault| fault.call == call && fault.lasts && !fault.how.kills() && fault.nth <= made)
+    }
+
     pub fn is_dead(&self) -> bool {
         self.lock().dead
     }

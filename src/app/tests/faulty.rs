@@ -11,21 +11,28 @@ use super::faults::Plan;
 use crate::{
     adapters::memory::{MemoryBlobs, MemorySpool, MemoryStore},
     domain::{
-        Actor, Blob, BlobKey, Caller, Chat, ChatId, Event, FileId, FileView, Hold, HoldOn, KeyId, Matter, Person,
-        PlanId, Refusal, RequestId, RunId, Settings, Sha256, StoreId, Time, Verdict,
+        Actor, Blob, BlobKey, Caller, Chat, ChatId, CheckId, Event, FileId, FileView, Hold, HoldOn, KeyId, Matter,
+        Person, PlanId, Refusal, RequestId, RunId, Settings, Sha256, StoreId, Time, Verdict,
         access::Deletion,
+        consistency::{Check, CheckPlace, DanglingRow, Finding, FindingKind, StoredFinding, StrangeName},
+        erasure::{Erased, Erasing},
         key::{Key, Reach},
         listing::{FileQuery, FileRef, Page},
-        retention::Facts,
-        run::{Checkpoint, Plan as RunPlan, PlannedFile, Run, RunState, TaskReport},
+        quarantine::{Candidate, Judged, Phase, QuarantinedBlob, Release},
+        retention::{Facts, Rule},
+        run::{Checkpoint, Plan as RunPlan, PlanGroup, PlannedFile, Run, RunState, TaskReport},
         settings::SettingValue,
+        stats::{BlobFact, FileFact},
     },
     ports::{
-        Admit, AttachTo, Before, Begun, BegunRun, BlobError, BlobStore, BlobStream, ByteSource, ChatDeleted, ChatQuery,
-        ChatStore, ChatTold, ClockSays, Commit, Committed, Dead, Expired, FileChange, FileStore, HoldQuery, HoldStore,
-        Intent, KeyQuery, KeyStore, Leaving, LiveKeys, MultipartId, NewPlan, NewRun, NewUpload, PairingStore,
-        PurgeStore, ReadSeek, RunLease, RunStore, SettingsStore, Spool, SpoolWriter, Spooled, Stop, Store, StoreClaim,
-        StoreError, StoredSettings, Tap, UploadStore,
+        Admit, AttachTo, Before, Begun, BegunRun, BlobError, BlobStore, BlobStream, Braked, ByteSource, ChatDeleted,
+        ChatQuery, ChatStore, ChatTold, ClockSays, Commit, Committed, ConsistencyStore, Counted, Damaged, Dead,
+        EraseStore, ErasedFiles, ErasureEnd, Expired, FileChange, FileStore, FilesOfBlob, Found, HoldQuery, HoldStore,
+        Intent, JudgeBlob, KeyQuery, KeyStore, Leaving, LiveKeys, MultipartId, NamedBy, NewCheck, NewErasure, NewPlan,
+        NewRelease, NewRun, NewUpload, PairingStore, PurgeStore, QuarantineQuery, QuarantineStore, ReadSeek, Removal,
+        Rescan, RescanLease, RescanStore, RowWalk, RunLease, RunStore, SettingsStore, Spool, SpoolWriter, Spooled,
+        StatsStore, Stop, Store, StoreClaim, StoreError, StoredSettings, TakeRescan, Tap, UploadStore, Vitals,
+        VitalsStore, WalkPage, WalkPlace,
     },
 };
 
@@ -143,6 +150,75 @@ through! { PurgeStore for MemoryStore {
     delete_blobs(gone: &[i64], from: StoreId, late_secs: i64, now: Time) -> Result<Vec<i64>, StoreError>;
 } }
 
+through! { ConsistencyStore for MemoryStore {
+    tell_time(now: Time) -> Result<Time, StoreError>;
+    list_named(keys: &[BlobKey], of: StoreId, to_remove: bool) -> Result<Vec<(BlobKey, NamedBy)>, StoreError>;
+    list_blobs_to_check(after: i64, limit: u32) -> Result<Vec<Blob>, StoreError>;
+    find_blob_to_check(id: i64) -> Result<Option<Blob>, StoreError>;
+    list_files_of_blob(id: i64) -> Result<FilesOfBlob, StoreError>;
+    list_dangling(walk: RowWalk, after: i64, limit: u32) -> Result<(Vec<DanglingRow>, Option<i64>), StoreError>;
+    find_check_place() -> Result<CheckPlace, StoreError>;
+    note_checked(lease: RunLease, report: TaskReport, place: CheckPlace, damaged: &[Damaged], now: Time)
+        -> Result<(), Stop>;
+    begin_check(new: NewCheck) -> Result<Check, Stop>;
+    find_check(id: CheckId) -> Result<Option<Check>, StoreError>;
+    add_findings(id: CheckId, found: &[Finding]) -> Result<u64, Stop>;
+    list_findings(id: CheckId, kinds: &[FindingKind], after: i64, limit: u32)
+        -> Result<Vec<StoredFinding>, StoreError>;
+    note_repaired(id: CheckId, number: i64, actor: Actor, now: Time) -> Result<(), Stop>;
+    delete_dangling(id: CheckId, number: i64, row: &DanglingRow, actor: Actor, now: Time) -> Result<bool, Stop>;
+    trim_checks(now: Time, limit: i64) -> Result<u64, StoreError>;
+} }
+
+through! { EraseStore for MemoryStore {
+    begin_erasure(new: NewErasure) -> Result<Erasing, StoreError>;
+    erase_uploads(of: &Erasing) -> Result<Vec<Intent>, StoreError>;
+    erase_files(of: &Erasing, limit: u32, caller: &Caller, now: Time) -> Result<ErasedFiles, StoreError>;
+    list_not_erased(of: &Erasing, limit: u32) -> Result<Vec<FileId>, StoreError>;
+    erase_events(of: &Erasing, limit: u32) -> Result<u64, StoreError>;
+    end_erasure(of: &Erasing, end: ErasureEnd, caller: &Caller, now: Time) -> Result<Erased, StoreError>;
+    trim_events(keep_secs: i64, now: Time, limit: u32) -> Result<u64, StoreError>;
+} }
+
+through! { StatsStore for MemoryStore {
+    find_guard(rule: &Rule, now: Time) -> Result<(u64, Time), StoreError>;
+    read_files(after: i64, limit: u32) -> Result<Vec<FileFact>, StoreError>;
+    read_blobs(after: i64, limit: u32) -> Result<Vec<BlobFact>, StoreError>;
+    read_due(rule: &Rule, at: Time, after: Checkpoint, limit: u32)
+        -> Result<(Vec<PlanGroup>, Option<Checkpoint>), StoreError>;
+} }
+
+through! { VitalsStore for MemoryStore {
+    get_vitals() -> Result<Vitals, StoreError>;
+} }
+
+through! { RescanStore for MemoryStore {
+    find_rescan(now: Time) -> Result<Rescan, StoreError>;
+    count_blobs(signatures: &str) -> Result<Counted, StoreError>;
+    take_rescan(take: TakeRescan) -> Result<Option<(Rescan, RescanLease)>, StoreError>;
+    renew_rescan(lease: RescanLease, now: Time, lease_secs: i64) -> Result<(), Stop>;
+    list_candidates(phase: Phase, after: i64, limit: u32, now: Time) -> Result<Vec<Candidate>, StoreError>;
+    note_rescan(lease: RescanLease, phase: Phase, cursor: i64, ended: bool, now: Time) -> Result<(), Stop>;
+    spend_budget(lease: RescanLease, bytes: u64, budget: u64, now: Time) -> Result<Option<Time>, Stop>;
+    judge_blob(judge: JudgeBlob) -> Result<Judged, Stop>;
+    restart_rescan(confirm: Option<&str>, now: Time) -> Result<(), StoreError>;
+    list_braked() -> Result<Vec<Braked>, StoreError>;
+    list_chat_blobs(chat: &ChatId, limit: u32, now: Time) -> Result<Vec<(FileId, Candidate)>, StoreError>;
+    find_file_blob(file: FileId, now: Time) -> Result<Option<Candidate>, StoreError>;
+    find_failures(sha256: Sha256, signatures: &str) -> Result<u32, StoreError>;
+    note_failures(sha256: Sha256, signatures: &str, times: u32, now: Time) -> Result<u32, StoreError>;
+    forget_failures(sha256: Sha256) -> Result<(), StoreError>;
+} }
+
+through! { QuarantineStore for MemoryStore {
+    list_quarantine(query: QuarantineQuery) -> Result<Vec<(i64, QuarantinedBlob)>, StoreError>;
+    create_release(new: NewRelease) -> Result<(Release, u64), Stop>;
+    release_batch(number: i64, limit: u32, by: Actor, now: Time) -> Result<u64, StoreError>;
+    list_releases(before: Option<i64>, limit: u32) -> Result<Vec<(i64, Release)>, StoreError>;
+    end_release(number: i64, by: Actor, now: Time) -> Result<Release, Stop>;
+    is_released(sha256: Sha256, signature: &str, now: Time) -> Result<bool, StoreError>;
+} }
+
 through! { Store for MemoryStore {
     ping() -> Result<(), StoreError>;
 } }
@@ -153,6 +229,9 @@ through! { BlobStore for MemoryBlobs {
     open(key: BlobKey, range: Range<u64>, tap: Option<Tap>) -> Result<BlobStream, BlobError>;
     delete(key: BlobKey) -> Result<(), BlobError>;
     discard(key: BlobKey, parts: Option<MultipartId>) -> Result<(), BlobError>;
+    abort_parts(key: BlobKey, parts: MultipartId) -> Result<(), BlobError>;
+    walk(after: Option<&WalkPlace>, limit: usize) -> Result<WalkPage, BlobError>;
+    remove_strange(name: &StrangeName, before: Time) -> Result<Removal, BlobError>;
     size(key: BlobKey) -> Result<Option<u64>, BlobError>;
     probe() -> Result<(), BlobError>;
     store_id() -> Result<Option<StoreId>, BlobError>;
@@ -183,6 +262,14 @@ impl Spool for Faulty<MemorySpool> {
 
     async fn list(&self) -> Result<Vec<BlobKey>, BlobError> {
         self.plan.through("Spool.list", self.of.list()).await
+    }
+
+    async fn look(&self) -> Result<Vec<Found>, BlobError> {
+        self.plan.through("Spool.look", self.of.look()).await
+    }
+
+    async fn remove_strange(&self, name: &StrangeName, before: Time) -> Result<Removal, BlobError> {
+        self.plan.through("Spool.remove_strange", self.of.remove_strange(name, before)).await
     }
 }
 

@@ -52,6 +52,20 @@ pub struct World {
     /// When the life began whose clock runs.
     begun: Arc<Mutex<Time>>,
     ids: Arc<AtomicU64>,
+    /// What the scanner of each node goes by, and what all of them find.
+    pub told: Arc<Mutex<Told>>,
+}
+
+/// What scanners are told.
+pub struct Told {
+    /// The signatures of each node, by their day.
+    pub days: [i64; 2],
+    /// Bytes that begin so are found, by this signature.
+    pub finds: Vec<(&'static [u8], &'static str)>,
+    /// Bytes that begin so bring the scanner down.
+    pub kills: Option<&'static [u8]>,
+    /// How many files were scanned so far.
+    pub scans: u64,
 }
 
 /// A clock that goes with the runtime's.
@@ -92,13 +106,29 @@ struct Reading {
     plan: Arc<Plan>,
     store: MemoryStore,
     clock: Arc<dyn Clock>,
+    node: usize,
+    told: Arc<Mutex<Told>>,
 }
 
 impl Reading {
+    fn told(&self) -> std::sync::MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn judge(&self, source: &dyn ByteSource) -> Result<ScanReply, ScanError> {
         let mut bytes = Vec::new();
         source.reader().and_then(|mut reader| reader.read_to_end(&mut bytes)).map_err(ScanError::Source)?;
         tokio::time::sleep(Duration::from_millis(10)).await;
+        {
+            let mut told = self.told();
+            told.scans += 1;
+            if told.kills.is_some_and(|kills| bytes.starts_with(kills)) {
+                return Err(ScanError::NoVerdict(std::io::ErrorKind::UnexpectedEof.into()));
+            }
+            if let Some((_, signature)) = told.finds.iter().find(|(begin, _)| bytes.starts_with(begin)) {
+                return Ok(ScanReply::Found { signature: (*signature).to_owned() });
+            }
+        }
         if bytes.starts_with(INFECTED) {
             return Ok(ScanReply::Found { signature: "Test".to_owned() });
         }
@@ -126,8 +156,14 @@ impl Scanner for Reading {
     }
 
     async fn version(&self) -> Result<EngineVersion, ScanError> {
-        let (engine, signatures) = ("reading".to_owned(), "1".to_owned());
-        Ok(EngineVersion { engine, signatures, signatures_time: None, test_only: false })
+        if self.plan.is_down("Scanner.scan") {
+            return Err(ScanError::Down(std::io::ErrorKind::ConnectionRefused.into()));
+        }
+        let day = self.told().days[self.node];
+        let (engine, signatures) = ("reading".to_owned(), day.to_string());
+        // The first ones do not say when they were made.
+        let signatures_time = (day > 1).then(|| Time::from_secs(day * 86_400));
+        Ok(EngineVersion { engine, signatures, signatures_time, test_only: false })
     }
 
     fn limits(&self) -> ScannerLimits {
@@ -158,7 +194,9 @@ impl World {
         let spools = [spool(), spool()];
         let blobs = spools[0].store(PART).late_by(LATENESS);
         let begun = Arc::new(Mutex::new(Time::from_secs(1_000_000)));
-        Self { store: MemoryStore::default(), blobs, spools, begun, ids: Arc::default() }
+        let told = Told { days: [1, 1], finds: Vec::new(), kills: None, scans: 0 };
+        let told = Arc::new(Mutex::new(told));
+        Self { store: MemoryStore::default(), blobs, spools, begun, ids: Arc::default(), told }
     }
 
     /// Time goes by while no node lives.
@@ -188,7 +226,13 @@ impl World {
         let clock: Arc<dyn Clock> =
             Arc::new(Virtual { begun: Arc::clone(&self.begun), since: tokio::time::Instant::now() });
         let spool = &self.spools[node];
-        let scanner = Reading { plan: Arc::clone(&plan), store: self.store.clone(), clock: Arc::clone(&clock) };
+        let scanner = Reading {
+            plan: Arc::clone(&plan),
+            store: self.store.clone(),
+            clock: Arc::clone(&clock),
+            node,
+            told: Arc::clone(&self.told),
+        };
         let parts = Parts {
             store: Arc::new(Faulty { of: self.store.clone(), plan: Arc::clone(&plan) }),
             changes: None,

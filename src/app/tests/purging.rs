@@ -33,7 +33,7 @@ impl UploadSource for Whole {
     async fn drain(self: Box<Self>) {}
 }
 
-fn backend() -> Caller {
+pub fn backend() -> Caller {
     Caller {
         person: "service:backend".parse().expect("valid"),
         permissions: Permissions::all(),
@@ -43,9 +43,15 @@ fn backend() -> Caller {
     }
 }
 
-async fn upload(app: &Arc<App>, text: &'static str) -> FileId {
+/// A library file with this text.
+pub async fn try_upload(app: &Arc<App>, text: &'static str) -> Result<FileId, Error> {
+    upload_to(app, Target::Library, text).await
+}
+
+/// A file with this text.
+pub async fn upload_to(app: &Arc<App>, target: Target, text: &'static str) -> Result<FileId, Error> {
     let declared = Declared {
-        target: Target::Library,
+        target,
         name: "a.txt".to_owned(),
         content_type: String::new(),
         size: None,
@@ -56,8 +62,11 @@ async fn upload(app: &Arc<App>, text: &'static str) -> FileId {
         origin: None,
     };
     let parts = [Part::Chunk(text.into()), Part::Commit { size: None, sha256: None }];
-    let view = app.upload(backend(), declared, Box::new(Whole(parts.into()))).await.expect("it passes");
-    view.file.id
+    Ok(app.upload(backend(), declared, Box::new(Whole(parts.into()))).await?.file.id)
+}
+
+pub async fn upload(app: &Arc<App>, text: &'static str) -> FileId {
+    try_upload(app, text).await.expect("it passes")
 }
 
 /// Two files of the same bytes and two of others, deleted eight days ago; one that stays, of the bytes of one of them.

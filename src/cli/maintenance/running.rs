@@ -7,17 +7,15 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::{Client, telling};
 use crate::{
-    cli::{Context, arguments::short_enum, failure::Failure, output},
+    cli::{Context, arguments::short_enum, failure::Failure, output, patience::Patience},
     ports::{Ids as _, SystemIds},
     rpc::pb,
 };
 
-/// How long a server may be out of reach while it is waited for.
-const PATIENCE: Duration = Duration::from_secs(300);
 /// Between two looks at a run whose stream has ended.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -30,6 +28,12 @@ short_enum! {
         Purge,
         /// End uploads that nobody stands behind any more
         AbortUploads,
+        /// Remove bytes that no row names
+        Sweep,
+        /// Look for the bytes of files, and read some of them
+        Check,
+        /// Scan anew what other signatures have judged
+        Rescan,
         /// Forget old runs, plans and request ids
         Trim,
     }
@@ -70,7 +74,7 @@ impl Run {
             request_id: request_id.unwrap_or_else(chance),
             confirm_clock,
         };
-        let mut watched = Watched { client, request, known: None, stream: None, lost: None };
+        let mut watched = Watched { client, request, known: None, stream: None, patience: Patience::default() };
         if !wait {
             let run = watched.next().await?;
             return output::one(context.json, "Run", &run, |run| run.run_id.clone());
@@ -105,8 +109,7 @@ struct Watched {
     /// The last that was heard.
     known: Option<pb::Run>,
     stream: Option<tonic::Streaming<pb::RunMaintenanceResponse>>,
-    /// Since when nothing is heard.
-    lost: Option<Instant>,
+    patience: Patience,
 }
 
 impl Watched {
@@ -115,20 +118,18 @@ impl Watched {
         loop {
             match self.ask().await {
                 Ok(Some(run)) => {
-                    self.lost = None;
+                    self.patience.heard();
                     let new = self.known.as_ref() != Some(&run);
                     self.known = Some(run.clone());
                     if new {
                         return Ok(run);
                     }
                 }
-                Ok(None) => self.lost = None,
+                Ok(None) => self.patience.heard(),
                 Err(failure) => {
                     self.stream = None;
-                    let lost = *self.lost.get_or_insert_with(Instant::now);
-                    if !passes(&failure) || lost.elapsed() > PATIENCE {
-                        return Err(failure);
-                    }
+                    self.patience.wait_after(failure).await?;
+                    continue;
                 }
             }
             if self.stream.is_none() {
@@ -160,14 +161,5 @@ impl Watched {
                 output::expected(answer.run).map(Some)
             }
         }
-    }
-}
-
-/// Whether the same question may be answered soon.
-fn passes(failure: &Failure) -> bool {
-    match failure {
-        Failure::Unreachable(_) => true,
-        Failure::Refused(refused) => matches!(refused.reason.as_str(), "LEAVING" | "DATABASE_DOWN" | "DEADLINE_PASSED"),
-        Failure::Failed(_) | Failure::Usage(_) => false,
     }
 }

@@ -147,10 +147,11 @@ fn task(report: &pb::TaskReport) -> String {
     output::short(report.task().as_str_name(), "MAINTENANCE_TASK_")
 }
 
-/// The first task of an ended run that was not done.
+/// The first task of an ended run that was not done. What waits for the next hour's budget goes on by itself.
 fn worst(run: &pb::Run) -> Option<&pb::TaskReport> {
     let ended = run.state() != pb::RunState::Running;
-    run.tasks.iter().find(|report| ended && report.outcome() != pb::TaskOutcome::Done)
+    let good = |outcome| matches!(outcome, pb::TaskOutcome::Done | pb::TaskOutcome::BudgetSpent);
+    run.tasks.iter().find(|report| ended && !good(report.outcome()))
 }
 
 /// What to do after a run in which something was not done. Nothing: all was.
@@ -173,6 +174,7 @@ pub fn next_step(run: &pb::Run) -> Option<String> {
         | pb::TaskOutcome::Waiting
         | pb::TaskOutcome::Running
         | pb::TaskOutcome::Done
+        | pb::TaskOutcome::BudgetSpent
         | pb::TaskOutcome::Unspecified => "the log of its node says why; run it again",
     };
     let outcome = output::short(report.outcome().as_str_name(), "TASK_OUTCOME_");
@@ -208,6 +210,7 @@ mod tests {
     #[test]
     fn run_that_is_done_needs_nothing_and_any_other_says_what_to_do_in_one_line() {
         assert_eq!(next_step(&ended(pb::TaskOutcome::Done)), None);
+        assert_eq!(next_step(&ended(pb::TaskOutcome::BudgetSpent)), None, "it goes on by itself");
         for (outcome, word) in [
             (pb::TaskOutcome::GuardReached, "maintenance plan"),
             (pb::TaskOutcome::ClockJumped, "--confirm-clock"),

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::domain::{Cron, name::is_extension};
+use crate::domain::{Cron, name::is_extension, quarantine::is_signature};
 
 /// An enum among the settings, by the names that stand in the proto without their prefix.
 pub trait Choice: Sized + Copy {
@@ -31,7 +31,13 @@ pub enum SettingValue {
     Choices(Vec<String>),
     /// When something is done: a [`Cron`] expression, or nothing.
     Cron(String),
+    /// Names of signatures.
+    Signatures(Vec<String>),
 }
+
+/// Names of signatures, as one setting has them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SignatureNames(pub Vec<String>);
 
 /// The type of a setting with its bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,9 +61,11 @@ pub enum SettingKind {
     Choices(&'static [&'static str]),
     /// A [`Cron`] expression, or nothing.
     Cron,
+    /// Names of signatures, each 1 to 200 printable ASCII characters without blanks and commas, at most 200, none twice.
+    Signatures,
 }
 
-/// Most extensions in one list.
+/// Most extensions in one list, and most names of signatures.
 const MAX_EXTENSIONS: usize = 200;
 
 impl SettingKind {
@@ -70,6 +78,7 @@ impl SettingKind {
             SettingKind::Choice(_) => "choice",
             SettingKind::Choices(_) => "choices",
             SettingKind::Cron => "cron",
+            SettingKind::Signatures => "signatures",
         }
     }
 
@@ -106,6 +115,7 @@ impl SettingKind {
                     text.parse::<Cron>().map(drop)
                 }
             }
+            (SettingKind::Signatures, SettingValue::Signatures(list)) => judge_signatures(list),
             _ => Err(format!("must be a value of type {}", self.name())),
         }
     }
@@ -121,6 +131,7 @@ impl SettingKind {
             SettingKind::Choice(_) => SettingValue::Choice(text.to_owned()),
             SettingKind::Choices(_) => SettingValue::Choices(words(text)),
             SettingKind::Cron => SettingValue::Cron(text.to_owned()),
+            SettingKind::Signatures => SettingValue::Signatures(words(text)),
         };
         self.judge(&value)?;
         Ok(value)
@@ -129,6 +140,18 @@ impl SettingKind {
 
 fn words(text: &str) -> Vec<String> {
     text.split(|c: char| c.is_whitespace() || c == ',').filter(|s| !s.is_empty()).map(str::to_owned).collect()
+}
+
+fn judge_signatures(list: &[String]) -> Result<(), String> {
+    if list.len() > MAX_EXTENSIONS {
+        return Err(format!("has at most {MAX_EXTENSIONS} names"));
+    }
+    if let Some(bad) = list.iter().position(|name| !is_signature(name)) {
+        let must = "is not 1 to 200 printable ASCII characters without blanks and commas";
+        return Err(format!("name number {} {must}", bad + 1));
+    }
+    let twice = (1..list.len()).any(|at| list[..at].contains(&list[at]));
+    if twice { Err("names one twice".to_owned()) } else { Ok(()) }
 }
 
 fn judge_extensions(list: &[String]) -> Result<(), String> {
@@ -149,7 +172,9 @@ impl fmt::Display for SettingValue {
         match self {
             SettingValue::Bool(b) => write!(f, "{b}"),
             SettingValue::Int(n) => write!(f, "{n}"),
-            SettingValue::Extensions(list) | SettingValue::Choices(list) => f.write_str(&list.join(" ")),
+            SettingValue::Extensions(list) | SettingValue::Choices(list) | SettingValue::Signatures(list) => {
+                f.write_str(&list.join(" "))
+            }
             SettingValue::Choice(text) | SettingValue::Cron(text) => f.write_str(text),
         }
     }
@@ -174,4 +199,20 @@ conversions! {
     i64 => Int,
     Vec<String> => Extensions,
     String => Cron,
+}
+
+impl From<SignatureNames> for SettingValue {
+    fn from(v: SignatureNames) -> Self {
+        SettingValue::Signatures(v.0)
+    }
+}
+
+impl TryFrom<SettingValue> for SignatureNames {
+    type Error = ();
+    fn try_from(v: SettingValue) -> Result<Self, ()> {
+        match v {
+            SettingValue::Signatures(v) => Ok(Self(v)),
+            _ => Err(()),
+        }
+    }
 }

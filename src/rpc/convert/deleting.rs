@@ -1,10 +1,14 @@
-//! Batches of files that are deleted or purged.
+//! Batches of files that are deleted or purged, and visitors that are erased.
 //!
 //! Not here: the filter's fields, which are those of a list (`files.rs`).
 
-use super::{Batch, batch_of_files, files, size};
+use super::{Batch, batch_of_files, count, files, size};
 use crate::{
-    domain::{FileId, Refusal, listing::FileFilter},
+    domain::{
+        ChatId, FileId, Reason, Refusal, VisitorId,
+        erasure::{Erased, MOST_CHATS, Why},
+        listing::FileFilter,
+    },
     rpc::pb,
 };
 
@@ -46,4 +50,46 @@ pub fn results(results: impl IntoIterator<Item = (String, Result<(), Refusal>)>)
         pb::FileResult { file_id, reason, message }
     };
     results.into_iter().map(one).collect()
+}
+
+/// Who is to be erased.
+pub struct Asked {
+    /// The visitor.
+    pub visitor: VisitorId,
+    /// Chats in which every visitor is.
+    pub chats: Vec<ChatId>,
+    /// Why.
+    pub why: Why,
+}
+
+/// What `EraseVisitor` is asked.
+///
+/// # Errors
+/// `BAD_ARGUMENT`.
+pub fn asked(request: pb::EraseVisitorRequest) -> Result<Asked, Refusal> {
+    let pb::EraseVisitorRequest { visitor_id, chat_ids, reason } = request;
+    if chat_ids.len() > MOST_CHATS {
+        let most = format!("chat_ids must be at most {MOST_CHATS}");
+        return Err(Refusal::argument("chat_ids", most).with("limit", MOST_CHATS));
+    }
+    let mut chats = chat_ids.into_iter().map(|id| id.parse()).collect::<Result<Vec<ChatId>, _>>()?;
+    chats.sort_unstable();
+    chats.dedup();
+    Ok(Asked { visitor: visitor_id.parse()?, chats, why: Why::new(&reason)? })
+}
+
+/// What was erased.
+pub fn erased(erased: Erased) -> pb::EraseVisitorResponse {
+    let Erased { files, bytes, uploads, events, keys, shared_blobs, pending_bytes, held } = erased;
+    let held = held.into_iter().map(|id| (id.to_string(), Err(Refusal::new(Reason::OnHold))));
+    pb::EraseVisitorResponse {
+        purged_count: count(files),
+        purged_bytes: count(bytes),
+        pending_bytes: count(pending_bytes),
+        ended_upload_count: count(uploads),
+        event_count: count(events),
+        retired_key_count: count(keys),
+        shared_blob_count: count(shared_blobs),
+        kept: results(held),
+    }
 }

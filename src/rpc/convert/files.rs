@@ -135,6 +135,7 @@ fn verdict(verdict: domain::Verdict) -> pb::Verdict {
         VerdictKind::Clean => pb::VerdictKind::Clean,
         VerdictKind::NotScanned => pb::VerdictKind::NotScanned,
         VerdictKind::UnscannableAccepted => pb::VerdictKind::UnscannableAccepted,
+        VerdictKind::Released => pb::VerdictKind::Released,
         // Quarantined: never shown.
         VerdictKind::Infected => pb::VerdictKind::Unspecified,
     };

@@ -42,6 +42,9 @@ fn task(number: i32) -> Result<Task, Refusal> {
         Ok(pb::MaintenanceTask::Expire) => Ok(Task::Expire),
         Ok(pb::MaintenanceTask::Purge) => Ok(Task::Purge),
         Ok(pb::MaintenanceTask::AbortUploads) => Ok(Task::AbortUploads),
+        Ok(pb::MaintenanceTask::Sweep) => Ok(Task::Sweep),
+        Ok(pb::MaintenanceTask::Check) => Ok(Task::Check),
+        Ok(pb::MaintenanceTask::Rescan) => Ok(Task::Rescan),
         Ok(pb::MaintenanceTask::Trim) => Ok(Task::Trim),
         Ok(pb::MaintenanceTask::Unspecified) | Err(_) => {
             Err(Refusal::argument("tasks", "tasks must each be one of MaintenanceTask"))
@@ -59,7 +62,7 @@ fn creator(by: &Actor) -> Option<pb::Caller> {
     by.as_ref().map(person)
 }
 
-fn owner(owner: AgesAs) -> i32 {
+pub(super) fn owner(owner: AgesAs) -> i32 {
     let kind = match owner {
         AgesAs::Visitor => pb::CallerKind::Visitor,
         AgesAs::Operator => pb::CallerKind::Operator,
@@ -148,6 +151,9 @@ fn report(report: run::TaskReport) -> pb::TaskReport {
         Task::Expire => pb::MaintenanceTask::Expire,
         Task::Purge => pb::MaintenanceTask::Purge,
         Task::AbortUploads => pb::MaintenanceTask::AbortUploads,
+        Task::Sweep => pb::MaintenanceTask::Sweep,
+        Task::Check => pb::MaintenanceTask::Check,
+        Task::Rescan => pb::MaintenanceTask::Rescan,
         Task::Trim => pb::MaintenanceTask::Trim,
     };
     let outcome = match outcome {
@@ -159,6 +165,7 @@ fn report(report: run::TaskReport) -> pb::TaskReport {
         Outcome::ReadOnly => pb::TaskOutcome::ReadOnly,
         Outcome::Failed => pb::TaskOutcome::Failed,
         Outcome::Cancelled => pb::TaskOutcome::Cancelled,
+        Outcome::BudgetSpent => pb::TaskOutcome::BudgetSpent,
     };
     pb::TaskReport {
         task: task.into(),

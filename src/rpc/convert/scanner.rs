@@ -2,9 +2,9 @@
 //!
 //! Not here: how either comes to be (`app/scanning.rs`, `app/antivirus_test.rs`).
 
-use super::{count, timestamp};
+use super::{count, quarantine, timestamp};
 use crate::{
-    app::{AntivirusTest, CanaryResult, MemberStatus, ScannerStatus, TestResult},
+    app::{AntivirusTest, CanaryResult, MemberStatus, RescanProgress, ScannerStatus, TestResult},
     ports::{EngineVersion, ScannerLimits},
     rpc::pb,
 };
@@ -29,8 +29,8 @@ pub fn tested(test: AntivirusTest) -> pb::TestAntivirusResponse {
     }
 }
 
-/// The scanner's status.
-pub fn status(status: ScannerStatus) -> pb::GetScannerStatusResponse {
+/// The scanner's status, and how far the rescan is, if that is known.
+pub fn status(status: ScannerStatus, rescan: Option<RescanProgress>) -> pb::GetScannerStatusResponse {
     let ScannerStatus {
         healthy,
         cause,
@@ -64,6 +64,7 @@ pub fn status(status: ScannerStatus) -> pb::GetScannerStatusResponse {
         slots_used: small(slots_used),
         state_time: at.map(timestamp),
         scanners: members.into_iter().map(member).collect(),
+        rescan: rescan.map(quarantine::progress),
     }
 }
 

@@ -55,7 +55,9 @@ fn to_wire(field: &FieldDescriptor, value: SettingValue) -> Value {
     match (value, field.kind()) {
         (SettingValue::Bool(b), _) => Value::Bool(b),
         (SettingValue::Int(n), _) => Value::I64(n),
-        (SettingValue::Extensions(list), _) => Value::List(list.into_iter().map(Value::String).collect()),
+        (SettingValue::Extensions(list) | SettingValue::Signatures(list), _) => {
+            Value::List(list.into_iter().map(Value::String).collect())
+        }
         (SettingValue::Choice(name), Kind::Enum(choices)) => number(&choices, &name),
         (SettingValue::Choices(list), Kind::Enum(choices)) => {
             Value::List(list.iter().map(|name| number(&choices, name)).collect())
@@ -76,7 +78,15 @@ pub fn changes(request: pb::UpdateSettingsRequest) -> Result<Vec<(&'static str, 
     let mut message = DynamicMessage::new(MESSAGE.clone());
     message.transcode_from(&settings.unwrap_or_default()).expect("both are the message Settings");
     let rows = TABLE.iter().filter(|def| wanted.contains(&def.key));
-    Ok(rows.map(|def| (def.key, from_wire(&field(def), &message))).collect())
+    Ok(rows.map(|def| (def.key, told(def, from_wire(&field(def), &message)))).collect())
+}
+
+/// The wire has one kind of list for two of ours.
+fn told(def: &SettingDef, value: SettingValue) -> SettingValue {
+    match (def.kind, value) {
+        (SettingKind::Signatures, SettingValue::Extensions(list)) => SettingValue::Signatures(list),
+        (_, value) => value,
+    }
 }
 
 fn from_wire(field: &FieldDescriptor, message: &DynamicMessage) -> SettingValue {
@@ -131,6 +141,7 @@ fn description(def: &SettingDef) -> pb::SettingDescription {
         SettingKind::Choice(names) => (pb::SettingType::Enum, None, "", names),
         SettingKind::Choices(names) => (pb::SettingType::Enums, None, "", names),
         SettingKind::Cron => (pb::SettingType::Cron, None, "", &[]),
+        SettingKind::Signatures => (pb::SettingType::Signatures, None, "", &[]),
     };
     pb::SettingDescription {
         key: def.key.to_owned(),
@@ -151,7 +162,7 @@ mod tests {
     use prost_types::FieldMask;
 
     use super::*;
-    use crate::domain::settings::{DeleteOwner, DeleteRelation, OperatorDownload, VisitorDownload};
+    use crate::domain::settings::{DeleteOwner, DeleteRelation, OperatorDownload, SignatureNames, VisitorDownload};
 
     #[test]
     fn every_row_of_the_table_is_a_field_of_its_type_and_every_field_a_row() {
@@ -159,7 +170,7 @@ mod tests {
             let field = MESSAGE.get_field_by_name(def.key).unwrap_or_else(|| panic!("{} is not in the proto", def.key));
             let fits = match (def.kind, field.kind()) {
                 (SettingKind::Bool, Kind::Bool) | (SettingKind::Int { .. }, Kind::Int64) => !field.is_list(),
-                (SettingKind::Extensions, Kind::String) => field.is_list(),
+                (SettingKind::Extensions | SettingKind::Signatures, Kind::String) => field.is_list(),
                 (SettingKind::Cron, Kind::String) => !field.is_list(),
                 (SettingKind::Choice(names) | SettingKind::Choices(names), Kind::Enum(choices)) => {
                     let prefix = prefix(&choices);
@@ -184,6 +195,7 @@ mod tests {
         there.operator_download = OperatorDownload::AnyOperator;
         there.delete_owners = vec![DeleteOwner::Operators, DeleteOwner::Visitors];
         there.maintenance_cron = "0 3 * * *".to_owned();
+        there.ignored_signatures = SignatureNames(vec!["Test.One".to_owned()]);
         let request = pb::UpdateSettingsRequest {
             settings: Some(settings(&there)),
             update_mask: Some(FieldMask { paths: vec!["*".into()] }),

@@ -4,7 +4,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Child,
     time::{Duration, Instant},
 };
@@ -30,7 +30,7 @@ impl Clamd {
 
     /// On a TCP port, as it should be.
     pub async fn on_tcp() -> Self {
-        let folder = Self::folder();
+        let folder = Self::new_folder();
         let port = free_port();
         let listen = format!("TCPSocket {}\nTCPAddr 127.0.0.1", port.port());
         Self::run(folder, format!("tcp:{port}"), &listen, &[]).await
@@ -38,13 +38,13 @@ impl Clamd {
 
     /// On a unix socket, with these lines instead of ours of the same key.
     pub async fn start(lines: &[&str]) -> Self {
-        let folder = Self::folder();
+        let folder = Self::new_folder();
         let socket = folder.path().join("clamd.sock");
         let listen = format!("LocalSocket {}\nFixStaleSocket yes", socket.display());
         Self::run(folder, format!("unix:{}", socket.display()), &listen, lines).await
     }
 
-    fn folder() -> tempfile::TempDir {
+    fn new_folder() -> tempfile::TempDir {
         tempfile::Builder::new().prefix("lhfile-it-").tempdir_in("/tmp").expect("a folder under /tmp")
     }
 
@@ -103,6 +103,16 @@ impl Clamd {
     /// As the configuration's `scanner.address`.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Where it lives; its signatures are in `db`.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// All that it said since its last start.
+    pub fn said(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
     /// Sends it a signal by name.

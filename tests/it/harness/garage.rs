@@ -18,12 +18,13 @@ use std::{
 };
 
 use diesel::{Connection as _, RunQueryDsl as _, sql_query, sqlite::SqliteConnection};
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use http::Method;
 use lhfile::adapters::blobs::S3Place;
 use object_store::{
     ObjectStore as _, ObjectStoreExt as _,
     aws::{AmazonS3, AmazonS3Builder},
+    multipart::MultipartStore as _,
     path::Path,
     signer::{SignedUrlOptions, Signer as _},
 };
@@ -272,6 +273,26 @@ impl Bucket {
     pub fn write(&self, name: &str, bytes: &[u8]) {
         let (store, path, bytes) = (self.store(), self.path(name), bytes.to_vec());
         apart(async move { store.put(&path, bytes.into()).await }).expect("garage takes it");
+    }
+
+    /// Puts many there.
+    pub fn write_all(&self, things: &[(String, Vec<u8>)]) {
+        let store = &self.store();
+        let puts = things.iter().map(|(name, bytes)| {
+            let (path, bytes) = (self.path(name), bytes.clone());
+            async move { store.put(&path, bytes.into()).await.map(drop) }
+        });
+        apart(futures_util::stream::iter(puts).buffer_unordered(16).try_collect::<()>()).expect("garage takes them");
+    }
+
+    /// Begins an upload in parts to each of these names, and puts none.
+    pub fn begin_multiparts(&self, names: &[String]) {
+        let store = &self.store();
+        let begun = names.iter().map(|name| {
+            let path = self.path(name);
+            async move { store.create_multipart(&path).await.map(drop) }
+        });
+        apart(futures_util::stream::iter(begun).buffer_unordered(8).try_collect::<()>()).expect("garage begins them");
     }
 
     /// Removes an object, as somebody else would.

@@ -5,7 +5,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use tokio::{
@@ -34,11 +34,12 @@ pub struct Grudging {
     _folder: tempfile::TempDir,
 }
 
-/// The scan that waits at the door.
+/// The scan that waits at the door, and how often one broke off there.
 #[derive(Default)]
 struct Held {
     came: AtomicBool,
     go: Notify,
+    broke_off: AtomicUsize,
 }
 
 impl Grudging {
@@ -77,6 +78,11 @@ impl Grudging {
         self.held.go.notify_one();
     }
 
+    /// How many scans it broke off.
+    pub fn broke_off(&self) -> usize {
+        self.held.broke_off.load(Ordering::SeqCst)
+    }
+
     /// The one behind the door.
     pub fn clamd(&mut self) -> &mut Clamd {
         &mut self.clamd
@@ -94,6 +100,7 @@ async fn pass_on(mut client: UnixStream, behind: String, held: Arc<Held>) -> std
     let said = whole_command(&mut client).await?;
     let asks = |text: &str| said.windows(text.len()).any(|part| part == text.as_bytes());
     if asks(BREAK) {
+        held.broke_off.fetch_add(1, Ordering::SeqCst);
         return Ok(());
     }
     if asks(ERROR) {

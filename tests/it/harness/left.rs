@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel::{Connection as _, QueryableByName, RunQueryDsl as _, sql_query, sql_types, sqlite::SqliteConnection};
+use diesel::{
+    Connection as _, QueryableByName, RunQueryDsl as _, connection::SimpleConnection as _, sql_query, sql_types,
+    sqlite::SqliteConnection,
+};
 
 use super::{Bucket, Node, samples};
 
@@ -67,9 +70,21 @@ impl Node {
         if let Some((cluster, name)) = self.postgres() {
             return cluster.psql(name, &format!("{sql} RETURNING 1")).len();
         }
+        self.change_beside("PRAGMA busy_timeout = 5000", sql)
+    }
+
+    /// The same, and no foreign key is looked at: rows that no service writes.
+    pub fn change_freely(&self, sql: &str) -> usize {
+        if self.postgres().is_some() {
+            return self.change(&format!("SET session_replication_role = replica; {sql}"));
+        }
+        self.change_beside("PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = OFF", sql)
+    }
+
+    fn change_beside(&self, pragmas: &str, sql: &str) -> usize {
         let url = self.database().display().to_string();
         let mut connection = SqliteConnection::establish(&url).expect("beside the server");
-        sql_query("PRAGMA busy_timeout = 5000").execute(&mut connection).expect("a pragma");
+        connection.batch_execute(pragmas).expect("pragmas");
         sql_query(sql).execute(&mut connection).unwrap_or_else(|e| panic!("{sql}: {e}"))
     }
 

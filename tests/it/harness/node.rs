@@ -193,6 +193,12 @@ impl Node {
         if let Some(seconds) = self.setup.polls {
             command.env("LHFILE_FAULT_POLL", seconds.to_string());
         }
+        if let Some(seconds) = self.setup.left_age {
+            command.env("LHFILE_FAULT_LEFT_AGE", seconds.to_string());
+        }
+        if self.setup.movable_clock {
+            command.env("LHFILE_FAULT_CLOCK", self.folder.join("clock"));
+        }
         self.child = Some(process::spawn(command));
     }
 
@@ -247,6 +253,13 @@ impl Node {
     }
     fn marker(&self) -> PathBuf {
         self.folder.join("marker")
+    }
+
+    /// Sets its clock so many seconds ahead of the system's, from now on.
+    pub fn set_clock_ahead(&self, seconds: i64) {
+        assert!(self.setup.movable_clock, "its clock cannot be set");
+        let (new, clock) = (self.folder.join("clock.new"), self.folder.join("clock"));
+        fs::write(&new, seconds.to_string()).and_then(|()| fs::rename(&new, &clock)).expect("our own folder");
     }
 
     /// The process of the server itself.

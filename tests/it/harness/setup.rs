@@ -18,6 +18,8 @@ pub struct Setup {
     pub(super) wrapper: Vec<String>,
     pub(super) fault: Option<String>,
     pub(super) polls: Option<u32>,
+    pub(super) left_age: Option<u32>,
+    pub(super) movable_clock: bool,
     pub(super) disk: Option<String>,
     pub(super) ip: Ipv4Addr,
     pub(super) wait_for_scanner: bool,
@@ -67,6 +69,8 @@ impl Default for Setup {
             wrapper: Vec::new(),
             fault: None,
             polls: None,
+            left_age: None,
+            movable_clock: false,
             disk: None,
             ip: Ipv4Addr::LOCALHOST,
             wait_for_scanner: true,
@@ -143,6 +147,16 @@ impl Setup {
     /// Asks for what other nodes changed every so many seconds only.
     pub fn asks_every(mut self, seconds: u32) -> Self {
         self.polls = Some(seconds);
+        self
+    }
+    /// What lies about without a row counts as left after so many seconds, not after a day.
+    pub fn calls_left_after(mut self, seconds: u32) -> Self {
+        self.left_age = Some(seconds);
+        self
+    }
+    /// Its clock can be set, by `set_clock_ahead`.
+    pub fn with_movable_clock(mut self) -> Self {
+        self.movable_clock = true;
         self
     }
     /// Runs it under another program, as `strace -f -o FILE`.

@@ -6,7 +6,7 @@ use std::{path::Path, process::Command};
 
 use crate::{
     foreign::tool,
-    harness::{Caller as _, Node, Service, Setup},
+    harness::{Caller as _, Node, Service, Setup, Visitor, samples},
 };
 
 const README: &str = include_str!("../../../README.md");
@@ -49,4 +49,21 @@ async fn crontab_line_and_grpcurl_line_of_the_readme_run_maintenance() {
     let (code, said) = shell(&grpcurl, &node);
     assert!(code == Some(0) && said.contains("RUN_STATE_DONE"), "{grpcurl}: {code:?} {said}");
     assert_eq!(node.number("SELECT count(*) AS n FROM runs WHERE state = 'DONE'"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_of_the_readmes_table_for_the_administrator_run_as_they_stand_there() {
+    let node = Node::start(Setup::new()).await;
+    let chat = node.new_chat().await;
+    let upload = node.upload("a.pdf", samples::sample("pdf")).to_chat(&chat);
+    let file = upload.passes_by(&Visitor::of_chat(&chat)).await;
+    let (_, rest) = README.split_once("\n## For the administrator\n").expect("the section");
+    let section = rest.split("\n## ").next().expect("up to the next one");
+    let commands: Vec<&str> = section.lines().filter_map(|line| line.split('`').nth(1)).collect();
+    let of_lhfile: Vec<&&str> = commands.iter().filter(|command| command.starts_with("lhfile ")).collect();
+    assert!(of_lhfile.len() >= 10, "{commands:?}");
+    for command in of_lhfile {
+        let (code, said) = shell(&command.replace("FILE_ID", &file.file_id), &node);
+        assert!(code == Some(0), "{command}: {code:?} {said}");
+    }
 }

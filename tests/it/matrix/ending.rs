@@ -55,3 +55,12 @@ pub async fn ask(
     }
     Ok("OK".to_owned())
 }
+
+/// Asks the cell of an erasure: of one whom nothing names, so that the other cells miss nobody.
+pub async fn erase(world: &mut World, who: &Who) -> Result<String, Status> {
+    let (visitor_id, reason) = ("nobody".to_owned(), "of the table".to_owned());
+    let erase = pb::EraseVisitorRequest { visitor_id, reason, chat_ids: Vec::new() };
+    let erased = world.files.erase_visitor(who.request(erase)).await?.into_inner();
+    assert_eq!(erased, pb::EraseVisitorResponse::default());
+    Ok("OK".to_owned())
+}

@@ -1,24 +1,16 @@
 //! Uploads in parts: begun once, aborted by their id and by a look at what is open under their key.
 //!
 //! The look is for an upload whose id was lost: the answer that told it, or the process that was to write it down.
-//! object_store does not list them, so this one request is signed here. Not here: the parts (`publish.rs`).
+//! Not here: the list that is looked at (`asking.rs`), and the parts (`publish.rs`).
 
-use std::{io, time::Duration};
+use std::io;
 
-use bytes::Bytes;
-use http::Method;
-use object_store::{
-    ObjectStoreExt as _,
-    aws::AmazonS3,
-    client::{HttpClient, HttpConnector as _, HttpRequestBody, ReqwestConnector},
-    multipart::MultipartStore as _,
-    path::Path,
-    signer::{SignedUrlOptions, Signer as _},
-};
-use serde::Deserialize;
+use object_store::{ObjectStoreExt as _, aws::AmazonS3, multipart::MultipartStore as _, path::Path};
 
 use super::{
-    S3Place, broken, failed, is_not_there,
+    S3Place,
+    asking::{Asking, Open},
+    broken, failed, is_not_there,
     place::{ASKING, within},
 };
 use crate::{
@@ -26,32 +18,15 @@ use crate::{
     ports::{BlobError, MultipartId},
 };
 
-/// How long the signature of a look holds.
-const SIGNED_FOR: Duration = Duration::from_secs(60);
 /// Looks under one key. There is one upload in parts, or one more for each answer that was lost.
 const LOOKS: usize = 10;
-/// A look that fails is taken again so often, after a pause.
-const RETRIES: u32 = 2;
-const PAUSE: Duration = Duration::from_millis(300);
+/// Uploads in parts that one look sees.
+const SEEN: usize = 1_000;
 
 /// The uploads in parts of a bucket.
 pub(super) struct Multiparts {
     once: AmazonS3,
-    http: HttpClient,
-}
-
-/// What the store answers to a look.
-#[derive(Deserialize)]
-struct Listing {
-    #[serde(rename = "Upload", default)]
-    uploads: Vec<Open>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Open {
-    key: String,
-    upload_id: String,
+    asking: Asking,
 }
 
 fn still_there() -> BlobError {
@@ -60,8 +35,7 @@ fn still_there() -> BlobError {
 
 impl Multiparts {
     pub(super) fn new(place: &S3Place) -> Result<Self, BlobError> {
-        let http = ReqwestConnector::default().connect(&place.client_options()).map_err(failed)?;
-        Ok(Self { once: place.store_that_asks_once()?, http })
+        Ok(Self { once: place.store_that_asks_once()?, asking: Asking::new(place)? })
     }
 
     pub(super) async fn begin(&self, object: &Path) -> Result<MultipartId, BlobError> {
@@ -107,7 +81,7 @@ impl Multiparts {
                 return Ok(());
             }
             let mut any = false;
-            for Open { key, upload_id } in open {
+            for Open { key, upload_id, .. } in open {
                 any |= self.abort(&Path::from(key), &upload_id).await?;
             }
             if !any {
@@ -127,31 +101,6 @@ impl Multiparts {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<Open>, BlobError> {
-        let mut tried = 0;
-        loop {
-            let asked = tokio::time::timeout(ASKING, self.look(prefix)).await;
-            match asked.unwrap_or_else(|_| Err(broken(io::ErrorKind::TimedOut, "no list of uploads in parts"))) {
-                Err(_) if tried < RETRIES => {
-                    tried += 1;
-                    tokio::time::sleep(PAUSE).await;
-                }
-                answer => return answer,
-            }
-        }
-    }
-
-    async fn look(&self, prefix: &str) -> Result<Vec<Open>, BlobError> {
-        let asked = SignedUrlOptions::new().with_query([("prefix", prefix), ("uploads", "")]);
-        let url = self.once.signed_url_opts(Method::GET, &Path::default(), SIGNED_FOR, &asked).await.map_err(failed)?;
-        let request = http::Request::get(url.as_str()).body(HttpRequestBody::from(Bytes::new()));
-        let answer = self.http.execute(request.map_err(io::Error::other)?).await.map_err(io::Error::other)?;
-        let status = answer.status();
-        let body = answer.into_body().bytes().await.map_err(io::Error::other)?;
-        if !status.is_success() {
-            let text = String::from_utf8_lossy(&body[..body.len().min(500)]).into_owned();
-            return Err(io::Error::other(format!("uploads in parts are not listed: {status} {text}")).into());
-        }
-        let listing: Listing = quick_xml::de::from_reader(&body[..]).map_err(io::Error::other)?;
-        Ok(listing.uploads)
+        Ok(self.asking.uploads(prefix, ("", ""), SEEN).await?.uploads)
     }
 }

@@ -20,7 +20,7 @@ async fn three_of_the_last_release(w: &World) {
 }
 
 /// Takes back the migration's columns, as if it never ran.
-const BEFORE: &str = "DROP INDEX files_aging; DROP INDEX files_visitor_created; DROP INDEX files_visitor_size; \
+const BEFORE: &str = "DROP INDEX uploads_visitor; DROP INDEX files_aging; DROP INDEX files_visitor_created; DROP INDEX files_visitor_size; \
      ALTER TABLE files DROP COLUMN visitor_id; ALTER TABLE files DROP COLUMN origin; \
      ALTER TABLE files DROP COLUMN ages_as; ALTER TABLE uploads DROP COLUMN target_visitor_id; \
      DELETE FROM __diesel_schema_migrations WHERE version = '00000000000007'";

@@ -35,6 +35,11 @@ const WALKED: &[&str] = &[
     "runs.state = 'RUNNING'",
     "\"runs\".\"proposed\", \"run_tasks\".\"done\"",
     "UPDATE plans SET expires_at",
+    "CASE WHEN signatures =",
+    "(\"blobs\".\"sha256\" = $",
+    "`braked_signatures`",
+    "\"braked_signatures\"",
+    "UPDATE checks SET expires_at",
 ];
 
 fn query(filter: FileFilter, order: Order) -> FileQuery {
@@ -108,7 +113,56 @@ fn fill_maintenance() -> Vec<String> {
          FROM s",
         WORDS.numbers(2 * many),
     );
-    [runs, run_tasks, plans, plan_files, plan_groups].map(|rows| format!("{}; {rows}", WORDS.at_ease())).into()
+    let erasures = format!(
+        "INSERT INTO erasures (pseudonym, reason, by_kind, by_id, begun_at, ended_at, files, bytes, uploads, events, keys, held, \
+         shared_blobs) {} SELECT 'erased~' || i, 'case 7', 'SERVICE', 'backend', i, i, 1, i, 0, 3, 0, 0, 0 FROM s",
+        WORDS.numbers(many),
+    );
+    let stubs = format!(
+        "INSERT INTO stubs (number, id, created_at, deleted_at, purged_at) {} SELECT i, {id}, i, i, i FROM s",
+        WORDS.numbers(10 * many),
+    );
+    let events = format!(
+        "INSERT INTO events (at, kind, person_kind, person_id, file_id, chat_id) {} SELECT i, 'FILE_UPLOADED', \
+         CASE i % 4 WHEN 0 THEN 'OPERATOR' ELSE 'VISITOR' END, 'v' || (i % 1000), {id}, 'c' || (i % 10000) FROM s",
+        WORDS.numbers(50 * many),
+    );
+    let checks = format!(
+        "INSERT INTO checks (id, store_id, stored, created_at, expires_at) {} SELECT {id}, {id}, 10, i, i FROM s",
+        WORDS.numbers(many),
+    );
+    let releases = format!(
+        "INSERT INTO releases (sha256, signature, reason, by_kind, by_id, at, until) {} SELECT CASE i % 2 WHEN 0 THEN {} END, \
+         's' || i, 'case 7', 'SERVICE', 'backend', i, CASE i % 3 WHEN 0 THEN i END FROM s",
+        WORDS.numbers(many),
+        WORDS.bytes("i", 32),
+    );
+    let scan_failures = format!(
+        "INSERT INTO scan_failures (sha256, signatures, times, at) {} SELECT {}, '1', 1, i FROM s",
+        WORDS.numbers(many),
+        WORDS.bytes("i", 32),
+    );
+    let findings = format!(
+        "INSERT INTO findings (check_number, number, kind, subject, node, size, found, files, plain, at) {} SELECT (i + 9) / 10, \
+         i, 'UNNAMED_BYTES', 's' || i, 'n', i, 0, 0, FALSE, i FROM s",
+        WORDS.numbers(10 * many),
+    );
+    [
+        releases,
+        scan_failures,
+        runs,
+        run_tasks,
+        plans,
+        plan_files,
+        plan_groups,
+        checks,
+        findings,
+        erasures,
+        stubs,
+        events,
+    ]
+    .map(|rows| format!("{}; {rows}", WORDS.at_ease()))
+    .into()
 }
 
 #[tokio::test]

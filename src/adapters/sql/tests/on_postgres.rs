@@ -37,5 +37,7 @@ mod keys;
 mod listen;
 #[path = "plans.rs"]
 mod plans;
+#[path = "plans_quarantine.rs"]
+mod plans_quarantine;
 #[path = "predicate.rs"]
 mod predicate;

@@ -22,5 +22,7 @@ mod explain;
 mod keys;
 #[path = "plans.rs"]
 mod plans;
+#[path = "plans_quarantine.rs"]
+mod plans_quarantine;
 #[path = "predicate.rs"]
 mod predicate;

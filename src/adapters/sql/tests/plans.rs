@@ -7,22 +7,28 @@ use futures_util::FutureExt;
 
 use super::{
     bodies::{
-        chats, content, expiring, files, holds, keys,
+        self, chats, checks, content, erasing, expiring, files, holds, keys,
         listing::{self, plan::Plan},
-        plans as plans_of, purging, runs, settings, uploads,
+        plans as plans_of, purging, runs, settings, stats, uploads, vitals,
     },
     explain::{Explained, body, explained, judge, judge_walk, plans},
-    *,
+    plans_quarantine, *,
 };
 use crate::{
+    adapters::tests::store::consistency::every_finding,
     domain::{
-        Event, EventKind, FileId, HoldOn, Matter, Origin, PlanId, RunId, StoreId,
+        CheckId, Event, EventKind, FileId, HoldOn, Matter, Origin, PlanId, RunId, StoreId,
+        consistency::{CheckPlace, Dangling, DanglingRow, FindingKind},
+        erasure::Why,
         key::Reach,
         listing::{FileFilter, FileQuery, Order, Place, Total},
         retention::Rule,
         run::{Checkpoint, RunState, Task, TaskReport, Trigger},
     },
-    ports::{AttachTo, BegunRun, ChatQuery, FileChange, HoldQuery, KeyQuery, MultipartId, NewPlan, NewRun, StoreError},
+    ports::{
+        AttachTo, BegunRun, ChatQuery, Damaged, ErasureEnd, FileChange, HoldQuery, KeyQuery, MultipartId, NewCheck,
+        NewErasure, NewPlan, NewRun, RowWalk, StoreError,
+    },
 };
 
 /// Of one content there are few blobs; of uploads under way, and of files of a chat that ends, there are few; one run is
@@ -38,6 +44,13 @@ pub(super) const FEW: &[&str] = &[
     "GROUP BY owner, attached",
     "FROM (SELECT files.number",
     "UPDATE plans SET expires_at",
+    "CASE WHEN signatures =",
+    "(\"blobs\".\"sha256\" = $",
+    "UPDATE `braked_signatures`",
+    "UPDATE \"braked_signatures\"",
+    "DELETE FROM `braked_signatures`",
+    "DELETE FROM \"braked_signatures\"",
+    "UPDATE checks SET expires_at",
 ];
 
 #[tokio::test]
@@ -107,6 +120,9 @@ pub(super) async fn every_call(w: &World, store: &Explained) {
         w.store.lift_hold(on, matter(), &all, w.now()).await.expect("lifts");
     }
     runs_and_plans(w, store, view.file.id).await;
+    plans_quarantine::every_call(w, store).await;
+    consistency(w, store, view.blob.id).await;
+    erasing_and_counting(w, store).await;
     let two = Upload { tag: 3, ..Upload::to(Target::Library) };
     let (one, other) = (w.upload(&all, &two).await, w.upload(&all, &Upload { tag: 4, ..two }).await);
     w.store.delete_file(FileRef::Id(one.file.id), &all, &settings, w.now()).await.expect("deletes");
@@ -156,6 +172,34 @@ pub(super) async fn every_call(w: &World, store: &Explained) {
     }
 }
 
+/// What a check of consistency asks, and what is kept of it.
+async fn consistency(w: &World, store: &Explained, blob: i64) {
+    let of = StoreId([1; 16]);
+    let id = CheckId([2; 16]);
+    let new = NewCheck { id, of, by: Actor::SYSTEM, now: w.now() };
+    w.store.begin_check(new).await.expect("begins");
+    w.store.add_findings(id, &every_finding(w)).await.expect("keeps");
+    w.store.note_repaired(id, 1, Actor::SYSTEM, w.now()).await.expect("notes");
+    let row = DanglingRow { rule: Dangling::AttachmentWithoutFile, number: 1, file: None, chat: Some("a".into()) };
+    w.store.delete_dangling(id, 6, &row, Actor::SYSTEM, w.now()).await.expect("looks");
+    body(store, move |c| async move { checks::find(c, id).await }.boxed()).await;
+    let kinds = FindingKind::ALL.to_vec();
+    body(store, move |c| async move { checks::list(c, id, kinds, 2, 5).await }.boxed()).await;
+    w.let_checks_end(3 * 86_400);
+    for _ in 0..3 {
+        w.store.trim_checks(w.now(), 100).await.expect("trims");
+    }
+    let keys = vec![BlobKey([1; 16]), BlobKey([2; 16])];
+    body(store, move |c| async move { bodies::consistency::list_named(c, keys, of, true).await }.boxed()).await;
+    body(store, |c| async { bodies::consistency::list_blobs(c, 1, 5).await }.boxed()).await;
+    body(store, move |c| async move { bodies::consistency::find_blob(c, blob).await }.boxed()).await;
+    body(store, move |c| async move { bodies::consistency::list_files(c, blob).await }.boxed()).await;
+    body(store, |c| async { bodies::consistency::find_place(c).await }.boxed()).await;
+    for walk in RowWalk::ALL {
+        body(store, |c| async { bodies::consistency::list_dangling(c, *walk, 1, 5).await }.boxed()).await;
+    }
+}
+
 async fn runs_and_plans(w: &World, store: &Explained, file: FileId) {
     let all = service(&["*"]);
     let rule = Rule { visitors: true, operators: true, visitor_days: 1, operator_days: 2, ..Rule::default() };
@@ -180,6 +224,9 @@ async fn runs_and_plans(w: &World, store: &Explained, file: FileId) {
             w.store.expire_batch(lease, 5, w.now()).await.expect("deletes");
             w.store.renew_run(lease, w.now(), 60).await.expect("renews");
             w.store.note_task(lease, TaskReport::waiting(Task::Expire)).await.expect("notes");
+            let damaged = [Damaged { kind: FindingKind::WrongHash, file: None }];
+            let (waiting, place) = (TaskReport::waiting(Task::Check), CheckPlace::default());
+            w.store.note_checked(lease, waiting, place, &damaged, w.now()).await.expect("notes");
             w.store.cancel_run(run).await.expect("asks");
             w.store.end_run(lease, RunState::Done, w.now()).await.expect("ends");
             body(store, move |c| async move { runs::find(c, run).await }.boxed()).await;
@@ -187,10 +234,49 @@ async fn runs_and_plans(w: &World, store: &Explained, file: FileId) {
     }
     body(store, |c| async { runs::list(c, Some(7), 5).await }.boxed()).await;
     body(store, |c| async { runs::last_tick(c).await }.boxed()).await;
+    body(store, |c| async { vitals::load(c).await }.boxed()).await;
     body(store, move |c| async move { expiring::find_facts(c, file, &all, Time(1)).await }.boxed()).await;
     w.let_plans_end(3 * 86_400);
     for _ in 0..4 {
         w.store.trim_runs(-60, w.now(), 100).await.expect("trims");
+    }
+}
+
+async fn erasing_and_counting(w: &World, store: &Explained) {
+    let all = service(&["*"]);
+    let (gone, id) = (visitor("e", &["b"]), |id: &str| id.parse().expect("valid"));
+    w.put("b", ChatStatus::Active, None).await;
+    w.upload(&gone, &Upload { tag: 90, request_id: Some("r9".into()), ..Upload::to(chat("b")) }).await;
+    w.started(&gone, &Upload { tag: 91, ..Upload::to(chat("b")) }).await;
+    let mut key = key_of(&all, w.now());
+    key.holder = gone;
+    w.store.create_key(key, sha(91)).await.expect("creates");
+    let (why, pseudonym) = (Why::new("x").expect("valid"), id("erased~x"));
+    let new = NewErasure {
+        visitor: id("e"),
+        chats: vec!["b".parse().expect("valid")],
+        pseudonym,
+        why,
+        caller: all.clone(),
+        now: w.now(),
+    };
+    let of = w.store.begin_erasure(new.clone()).await.expect("begins");
+    w.store.begin_erasure(new).await.expect("goes on");
+    assert_eq!(w.store.erase_uploads(&of).await.expect("fences").len(), 1);
+    let (found, left) = (of.clone(), of.clone());
+    let found = body(store, move |c| async move { erasing::find_files(c, found, 5).await }.boxed()).await;
+    assert_eq!(found.len(), 1);
+    body(store, move |c| async move { erasing::list_left(c, left, 5).await }.boxed()).await;
+    w.store.erase_files(&of, 5, &all, w.now()).await.expect("purges");
+    while w.store.erase_events(&of, 5).await.expect("writes") > 0 {}
+    w.store.end_erasure(&of, ErasureEnd::default(), &all, w.now()).await.expect("ends");
+    body(store, |c| async { stats::read_files(c, 1, 5).await }.boxed()).await;
+    body(store, |c| async { stats::read_blobs(c, 1, 5).await }.boxed()).await;
+    let rule = Rule { visitors: true, operators: true, visitor_days: 1, operator_days: 2, ..Rule::default() };
+    body(store, move |c| async move { stats::read_due(c, rule, Time(1 << 51), Checkpoint::START, 5).await }.boxed())
+        .await;
+    for keep_secs in [1 << 40, -1_000, -1_000] {
+        w.store.trim_events(keep_secs, w.now(), 1_000).await.expect("trims");
     }
 }
 

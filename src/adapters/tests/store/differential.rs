@@ -12,6 +12,7 @@ mod chats;
 pub mod draw;
 mod files;
 mod keys;
+mod quarantine;
 pub mod rows;
 mod uploads;
 

@@ -46,7 +46,7 @@ impl World {
         self.store.put_hold(on, matter, &service(&["*"]), self.now()).await.expect("puts");
     }
 
-    async fn set_read_only(&self, to: bool) {
+    pub async fn set_read_only(&self, to: bool) {
         let version = self.store.settings_version().await.expect("asks");
         let change = vec![("read_only", SettingValue::Bool(to))];
         self.store.save_settings(change, version, Actor::SYSTEM, self.now()).await.expect("saves");

@@ -260,7 +260,7 @@ impl World {
         match &self.memory {
             Some(memory) => memory.pass(secs),
             None => {
-                for table in ["uploads", "runs"] {
+                for table in ["uploads", "runs", "rescan"] {
                     self.execute(&format!("UPDATE {table} SET lease_until = lease_until - {}", secs * Time::SECOND));
                 }
             }

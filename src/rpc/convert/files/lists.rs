@@ -139,6 +139,7 @@ fn wanted_verdict(number: i32) -> Result<Option<VerdictKind>, Refusal> {
         Ok(pb::VerdictKind::Clean) => Ok(Some(VerdictKind::Clean)),
         Ok(pb::VerdictKind::NotScanned) => Ok(Some(VerdictKind::NotScanned)),
         Ok(pb::VerdictKind::UnscannableAccepted) => Ok(Some(VerdictKind::UnscannableAccepted)),
+        Ok(pb::VerdictKind::Released) => Ok(Some(VerdictKind::Released)),
         Err(_) => Err(Refusal::argument("verdict", "verdict is not one of VerdictKind")),
     }
 }

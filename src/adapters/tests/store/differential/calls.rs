@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::{Caller, FileId, FileView, KeyId, MessageCode, Time, listing::FileRef},
-    ports::{Intent, Stop, StoreError},
+    ports::{Intent, RescanLease, Stop, StoreError},
 };
 
 /// Which call, and what its arguments are drawn from.
@@ -24,7 +24,7 @@ pub struct Call {
 
 impl Call {
     pub fn draw(draw: &mut Draw) -> Self {
-        Self { what: draw.below(118), seed: draw.bits() }
+        Self { what: draw.below(130), seed: draw.bits() }
     }
 }
 
@@ -60,11 +60,16 @@ pub struct Side {
     pub hits: HashMap<u64, i64>,
     /// Keys made so far: their ids are drawn, not counted.
     pub keys: Vec<KeyId>,
+    /// The last lease of the rescan.
+    pub lease: Option<RescanLease>,
+    /// Releases made so far, as they count them.
+    pub releases: Vec<i64>,
 }
 
 impl Side {
     pub fn new(world: World) -> Self {
-        Self { world, begun: Vec::new(), made: Vec::new(), hits: HashMap::new(), keys: Vec::new() }
+        let (begun, made, keys, releases) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { world, begun, made, hits: HashMap::new(), keys, lease: None, releases }
     }
 
     /// Makes a call, a second after the one before it.
@@ -94,6 +99,8 @@ impl Side {
             103..106 => self.restore(&mut draw, now).await,
             106..112 => self.holds(&mut draw, now).await,
             112..116 => self.purge(&mut draw, now).await,
+            116..124 => self.rescan(&mut draw, now).await,
+            124..128 => self.releases(&mut draw, now).await,
             _ => {
                 let secs = draw.of(&[61, 600, 86_400]);
                 self.world.now.fetch_add(secs * Time::SECOND, Ordering::Relaxed);

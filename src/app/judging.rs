@@ -1,0 +1,159 @@
+//! The verdict on bytes as the whole service knows it: what kills the scanner, and what somebody has released.
+//!
+//! Not here: the scanners (`scanning.rs`), and what a verdict means for an upload (`domain/admission.rs`).
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use super::{App, Error, staging::Whole};
+use crate::{
+    domain::{
+        Blob, Hit, Settings, Sha256, Time, Verdict, VerdictKind,
+        admission::{self, Accepted, Finding},
+        quarantine::{KILLER, KILLS},
+    },
+    ports::{ByteSource, StoreError},
+};
+
+/// A scanner that failed on a file is blamed on it once it works again: one that does not was not brought down by a file.
+const PROVED_WITHIN: Duration = Duration::from_secs(300);
+
+/// Failures that are not written down yet: by these signatures, so many times.
+#[derive(Default)]
+pub(super) struct Blamed(tokio::sync::Mutex<HashMap<Sha256, (String, u32)>>);
+
+impl App {
+    /// The verdict on an upload's bytes: that of a scan, if one is due. A hit that is ignored, or released, is none.
+    pub(super) async fn find_verdict(
+        self: &Arc<Self>,
+        accepted: &Accepted,
+        known: Option<&Blob>,
+        hit: Option<&Hit>,
+        whole: &Whole,
+        settings: &Settings,
+    ) -> Result<(Finding, Verdict), Error> {
+        let now = self.clock.now();
+        let unknown =
+            Verdict { kind: VerdictKind::NotScanned, engine: String::new(), signatures: String::new(), at: now };
+        // Bytes that were found infected are looked at whoever brings them.
+        if hit.is_none()
+            && let Some(finding) = admission::find_without_scan(accepted, settings)
+        {
+            return Ok((finding, unknown));
+        }
+        let (finding, verdict) = self.ask_scanner(known, hit, whole.sha256, whole.spooled.clone(), now).await?;
+        match finding {
+            Finding::Found { signature, made: _ } if self.counts_not(whole.sha256, &signature, settings).await? => {
+                Ok((Finding::Released { signature }, verdict))
+            }
+            finding => Ok((finding, verdict)),
+        }
+    }
+
+    /// Somebody's word is that this hit is none.
+    pub(super) async fn counts_not(
+        &self,
+        sha256: Sha256,
+        signature: &str,
+        settings: &Settings,
+    ) -> Result<bool, StoreError> {
+        if settings.ignored_signatures.0.iter().any(|name| name == signature) {
+            return Ok(true);
+        }
+        self.store.is_released(sha256, signature, self.clock.now()).await
+    }
+
+    /// Asks the scanner, unless these bytes have brought it down before.
+    async fn ask_scanner(
+        self: &Arc<Self>,
+        known: Option<&Blob>,
+        hit: Option<&Hit>,
+        sha256: Sha256,
+        bytes: Arc<dyn ByteSource>,
+        now: Time,
+    ) -> Result<(Finding, Verdict), Error> {
+        let version = self.scanning.judging()?;
+        let needs_none = hit.is_some()
+            || known.is_some_and(|blob| {
+                blob.verdict.kind == VerdictKind::Clean && blob.verdict.signatures == version.signatures
+            });
+        let before = if needs_none { 0 } else { self.count_failures(sha256, &version.signatures).await? };
+        if before >= KILLS {
+            return Ok((
+                Finding::Unscannable { cause: KILLER.to_owned() },
+                version.verdict(VerdictKind::UnscannableAccepted, now),
+            ));
+        }
+        let mut failed = 0;
+        let found = self.scanning.find_verdict(known, hit, bytes, now, &mut failed).await;
+        if found.is_err() && failed > 0 {
+            self.blame(sha256, version.signatures, failed).await;
+        } else if found.is_ok() && before > 0 {
+            self.forget_failures(sha256).await;
+        }
+        found
+    }
+
+    /// How often these bytes have brought a scanner down, on whatever node.
+    ///
+    /// # Errors
+    /// `SCANNER_DOWN` while it is not known whether the last failures were their doing, and with them it is enough: they
+    /// are not tried again before the scanner works, and not blamed if it does not.
+    pub(super) async fn count_failures(&self, sha256: Sha256, signatures: &str) -> Result<u32, Error> {
+        // Under the lock: what is being written down now is not counted twice.
+        let blamed = self.blamed.0.lock().await;
+        let doubtful = blamed.get(&sha256).filter(|(by, _)| by == signatures).map_or(0, |(_, times)| *times);
+        if doubtful == 0 {
+            drop(blamed);
+            return Ok(self.store.find_failures(sha256, signatures).await?);
+        }
+        let shown = self.store.find_failures(sha256, signatures).await?;
+        if shown < KILLS && shown + doubtful >= KILLS {
+            return Err(admission::scanner_down()
+                .because("the scanner failed on these bytes and is proved anew")
+                .into());
+        }
+        Ok(shown)
+    }
+
+    /// The scanner was brought down while it had these bytes: written down once it works again.
+    pub(super) async fn blame(self: &Arc<Self>, sha256: Sha256, signatures: String, times: u32) {
+        let since = self.clock.now();
+        let mut blamed = self.blamed.0.lock().await;
+        let before = blamed.get(&sha256).filter(|(by, _)| *by == signatures).map_or(0, |(_, times)| *times);
+        if before >= times {
+            // The same bytes came twice at once: the scanner went down once.
+            return;
+        }
+        blamed.insert(sha256, (signatures.clone(), times));
+        drop(blamed);
+        let times = times - before;
+        self.spawn_until_stop(move |app| async move {
+            let proved = app.is_proved_after(since).await;
+            let mut blamed = app.blamed.0.lock().await;
+            if proved {
+                match app.store.note_failures(sha256, &signatures, times, app.clock.now()).await {
+                    Ok(all) => tracing::warn!(times = all, %sha256, "a file brings the scanner down"),
+                    Err(error) => tracing::warn!(%error, "a file that brings the scanner down could not be noted"),
+                }
+            }
+            if let Some((_, count)) = blamed.get_mut(&sha256) {
+                *count = count.saturating_sub(times);
+                if *count == 0 {
+                    blamed.remove(&sha256);
+                }
+            }
+        });
+    }
+
+    /// The canaries came back right again since then.
+    pub(super) async fn is_proved_after(&self, since: Time) -> bool {
+        self.scanning.is_proved_after(since, PROVED_WITHIN).await
+    }
+
+    /// There was a verdict on these bytes.
+    pub(super) async fn forget_failures(&self, sha256: Sha256) {
+        if let Err(error) = self.store.forget_failures(sha256).await {
+            tracing::debug!(%error, "a file that does not bring the scanner down any more could not be noted");
+        }
+    }
+}
