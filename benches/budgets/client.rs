@@ -132,10 +132,56 @@ impl Client {
         Ok(())
     }
 
+    /// Files of operators are old after so many days.
+    pub async fn delete_after_days(&self, days: i64) -> Fallible<()> {
+        let settings = pb::Settings {
+            delete_owners: vec![pb::DeleteOwner::Operators.into()],
+            operator_days: days,
+            ..pb::Settings::default()
+        };
+        let paths = ["delete_owners", "operator_days"].map(str::to_owned).into();
+        let update = pb::UpdateSettingsRequest {
+            settings: Some(settings),
+            update_mask: Some(prost_types::FieldMask { paths }),
+            ..pb::UpdateSettingsRequest::default()
+        };
+        ConfigServiceClient::new(self.channel.clone()).update_settings(self.request(update)).await?;
+        Ok(())
+    }
+
+    fn maintenance(&self) -> MaintenanceServiceClient<Channel> {
+        MaintenanceServiceClient::new(self.channel.clone())
+    }
+
+    /// Plans by the settings: the plan's id, its token, and how many files it has.
+    pub async fn plan(&self) -> Fallible<(String, String, i64)> {
+        let asked = self.request(pb::PlanMaintenanceRequest::default());
+        let plan = self.maintenance().plan_maintenance(asked).await?.into_inner().plan.ok_or("no plan")?;
+        Ok((plan.plan_id, plan.confirmation_token, plan.file_count))
+    }
+
+    /// Begins a run of one task, of a plan with its token if there is one; answers its id.
+    pub async fn begin_run(&self, plan: Option<(String, String)>, task: pb::MaintenanceTask) -> Fallible<String> {
+        let (plan_id, confirmation_token) = plan.unwrap_or_default();
+        let asked = pb::RunMaintenanceRequest {
+            plan_id,
+            confirmation_token,
+            tasks: vec![task.into()],
+            ..pb::RunMaintenanceRequest::default()
+        };
+        let mut told = self.maintenance().run_maintenance(self.request(asked)).await?.into_inner();
+        Ok(told.message().await?.and_then(|message| message.run).ok_or("no run")?.run_id)
+    }
+
+    /// How far a run is.
+    pub async fn run(&self, run_id: &str) -> Fallible<pb::Run> {
+        let asked = self.request(pb::GetRunRequest { run_id: run_id.to_owned() });
+        Ok(self.maintenance().get_run(asked).await?.into_inner().run.ok_or("no run")?)
+    }
+
     /// Whether uploads can be scanned now.
     pub async fn is_scanner_healthy(&self) -> Fallible<bool> {
-        let mut maintenance = MaintenanceServiceClient::new(self.channel.clone());
-        let status = maintenance.get_scanner_status(self.request(pb::GetScannerStatusRequest {})).await?;
+        let status = self.maintenance().get_scanner_status(self.request(pb::GetScannerStatusRequest {})).await?;
         Ok(status.into_inner().healthy)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench` measures all of them, `cargo bench -- --only B2,B5` some. Each row alternates product and reference,
 //! at least five rounds after one that does not count. The files stay until the end, because a disk that has just
-//! deleted is slow. What is measured: `large.rs`, `small.rs`, `scanned.rs`, `lists.rs`, `memory.rs`; by what: `product.rs`
+//! deleted is slow. What is measured: `large.rs`, `small.rs`, `scanned.rs`, `lists.rs`, `memory.rs`, `maintained.rs`; by what: `product.rs`
 //! (the server, on one of the pairs of `pair.rs`), `bare.rs` (bare tonic), `disk.rs`, `objects.rs`, `engine.rs`,
 //! `engine_postgres.rs`, `clamd.rs` (the parts alone).
 
@@ -25,10 +25,13 @@ mod engine_postgres;
 mod large;
 mod lists;
 mod made;
+mod maintained;
 mod memory;
 #[path = "../../tests/it/harness/million.rs"]
 mod million;
 mod objects;
+#[path = "../../tests/it/harness/old.rs"]
+mod old;
 mod pair;
 mod parts;
 mod process;
@@ -191,6 +194,7 @@ async fn measure_all(bench: &Bench, only: &[String]) -> Fallible<Vec<Row>> {
         "B8" lists::pages,
         "B12" lists::start,
         "B9" memory::peaks,
+        "B10" maintained::maintenance,
     }
     rows.sort_by_key(|row| row.budget[1..].parse::<u32>().unwrap_or(u32::MAX));
     Ok(rows)
