@@ -96,23 +96,17 @@ impl App {
     /// How often these bytes have brought a scanner down, on whatever node.
     ///
     /// # Errors
-    /// `SCANNER_DOWN` while it is not known whether the last failures were their doing, and with them it is enough: they
-    /// are not tried again before the scanner works, and not blamed if it does not.
+    /// `SCANNER_DOWN` while it is not known whether the last failure was their doing: they are not sent again before the
+    /// scanner works, and not blamed if it does not.
     pub(super) async fn count_failures(&self, sha256: Sha256, signatures: &str) -> Result<u32, Error> {
-        // Under the lock: what is being written down now is not counted twice.
+        // Under the lock: what is being written down now is seen in one of the two.
         let blamed = self.blamed.0.lock().await;
-        let doubtful = blamed.get(&sha256).filter(|(by, _)| by == signatures).map_or(0, |(_, times)| *times);
-        if doubtful == 0 {
-            drop(blamed);
-            return Ok(self.store.find_failures(sha256, signatures).await?);
+        if blamed.get(&sha256).is_some_and(|(by, _)| by == signatures) {
+            let why = "the scanner failed on these bytes and is proved anew";
+            return Err(admission::scanner_down().because(why).into());
         }
-        let shown = self.store.find_failures(sha256, signatures).await?;
-        if shown < KILLS && shown + doubtful >= KILLS {
-            return Err(admission::scanner_down()
-                .because("the scanner failed on these bytes and is proved anew")
-                .into());
-        }
-        Ok(shown)
+        drop(blamed);
+        Ok(self.store.find_failures(sha256, signatures).await?)
     }
 
     /// The scanner was brought down while it had these bytes: written down once it works again.

@@ -96,9 +96,13 @@ impl App {
         if !same && !target.is_newer_than(&known.target) {
             return Ok(Ended::Elsewhere);
         }
-        let anew = !same || known.rule != rule.text() || known.is_stale;
+        let mut anew = !same || known.rule != rule.text() || known.is_stale;
         if !anew && known.is_leased && known.node != self.node {
             return Ok(Ended::Elsewhere);
+        }
+        if !anew && self.came_unscanned(&known, &target, &rule).await? {
+            self.store.restart_rescan(None, now).await?;
+            anew = true;
         }
         if !anew && known.ended_at.is_some() && known.phase == Phase::New && known.newest <= known.cursor {
             return Ok(Ended::AllDone);
@@ -129,6 +133,16 @@ impl App {
             Err(error) if error.reason() == Some(Reason::Fenced) => Ok(Ended::Elsewhere),
             walked => walked,
         }
+    }
+
+    /// Scanning was off for a while, and is on again: what came in then goes first, from the top.
+    async fn came_unscanned(&self, known: &Rescan, target: &Target, rule: &RescanRule) -> Result<bool, Error> {
+        if known.phase != Phase::New {
+            return Ok(false);
+        }
+        let last = self.store.list_candidates(Phase::NotScanned, i64::MAX, 1, self.clock.now()).await?;
+        let since = last.first().filter(|one| one.blob.id > known.cursor);
+        Ok(since.is_some_and(|one| is_due(Phase::NotScanned, one, target, rule)))
     }
 
     /// Renews the lease until it is lost.
