@@ -3,8 +3,6 @@
 //!
 //! Not here: who may do what (`matrix.rs`).
 
-use std::time::{Duration, Instant};
-
 use tonic::{Code, Status, transport::Channel};
 
 use crate::harness::{
@@ -207,7 +205,6 @@ async fn fifty_chats_learn_nothing_of_each_other() {
         let file = node.upload(&name, samples::sample("pdf")).to_chat(&chat).passes_by(&Visitor::of_chat(&chat)).await;
         chats.push((chat, Named::of("foreign", &file)));
     }
-    let started = Instant::now();
     let chats: &'static [(String, Named)] = chats.leak();
     let pairs: Vec<_> = (0..CHATS).map(|i| tokio::spawn(pairs_of(node, chats, i))).collect();
     let mut first = None;
@@ -223,7 +220,6 @@ async fn fifty_chats_learn_nothing_of_each_other() {
         assert_eq!(left.chat_ids, [chat.as_str()], "nobody could attach or detach it");
         assert!(left.display_name.starts_with("secret-"), "nobody could rename it");
     }
-    assert!(started.elapsed() < Duration::from_secs(180), "{:?}", started.elapsed());
 }
 
 /// What the people of chat `i` are told of all chats; their own must be open to them.
