@@ -17,9 +17,9 @@ use crate::{
 /// A scanner that failed on a file is blamed on it once it works again: one that does not was not brought down by a file.
 const PROVED_WITHIN: Duration = Duration::from_secs(300);
 
-/// Failures that are not written down yet: by these signatures, so many times.
+/// Bytes whose failure is not written down yet, with the signatures that it was by.
 #[derive(Default)]
-pub(super) struct Blamed(tokio::sync::Mutex<HashMap<Sha256, (String, u32)>>);
+pub(super) struct Blamed(tokio::sync::Mutex<HashMap<Sha256, String>>);
 
 impl App {
     /// The verdict on an upload's bytes: that of a scan, if one is due. A hit that is ignored, or released, is none.
@@ -83,10 +83,10 @@ impl App {
                 version.verdict(VerdictKind::UnscannableAccepted, now),
             ));
         }
-        let mut failed = 0;
+        let mut failed = false;
         let found = self.scanning.find_verdict(known, hit, bytes, now, &mut failed).await;
-        if found.is_err() && failed > 0 {
-            self.blame(sha256, version.signatures, failed).await;
+        if found.is_err() && failed {
+            self.blame(sha256, version.signatures).await;
         } else if found.is_ok() && before > 0 {
             self.forget_failures(sha256).await;
         }
@@ -101,7 +101,7 @@ impl App {
     pub(super) async fn count_failures(&self, sha256: Sha256, signatures: &str) -> Result<u32, Error> {
         // Under the lock: what is being written down now is seen in one of the two.
         let blamed = self.blamed.0.lock().await;
-        if blamed.get(&sha256).is_some_and(|(by, _)| by == signatures) {
+        if blamed.get(&sha256).is_some_and(|by| by == signatures) {
             let why = "the scanner failed on these bytes and is proved anew";
             return Err(admission::scanner_down().because(why).into());
         }
@@ -110,32 +110,23 @@ impl App {
     }
 
     /// The scanner was brought down while it had these bytes: written down once it works again.
-    pub(super) async fn blame(self: &Arc<Self>, sha256: Sha256, signatures: String, times: u32) {
+    pub(super) async fn blame(self: &Arc<Self>, sha256: Sha256, signatures: String) {
         let since = self.clock.now();
-        let mut blamed = self.blamed.0.lock().await;
-        let before = blamed.get(&sha256).filter(|(by, _)| *by == signatures).map_or(0, |(_, times)| *times);
-        if before >= times {
+        if self.blamed.0.lock().await.insert(sha256, signatures.clone()).is_some() {
             // The same bytes came twice at once: the scanner went down once.
             return;
         }
-        blamed.insert(sha256, (signatures.clone(), times));
-        drop(blamed);
-        let times = times - before;
+        self.scanning.doubt();
         self.spawn_until_stop(move |app| async move {
             let proved = app.is_proved_after(since).await;
             let mut blamed = app.blamed.0.lock().await;
             if proved {
-                match app.store.note_failures(sha256, &signatures, times, app.clock.now()).await {
+                match app.store.note_failures(sha256, &signatures, 1, app.clock.now()).await {
                     Ok(all) => tracing::warn!(times = all, %sha256, "a file brings the scanner down"),
                     Err(error) => tracing::warn!(%error, "a file that brings the scanner down could not be noted"),
                 }
             }
-            if let Some((_, count)) = blamed.get_mut(&sha256) {
-                *count = count.saturating_sub(times);
-                if *count == 0 {
-                    blamed.remove(&sha256);
-                }
-            }
+            blamed.remove(&sha256);
         });
     }
 

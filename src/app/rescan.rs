@@ -173,10 +173,10 @@ impl App {
                     return Ok(RescanResult::Corrupt);
                 }
             };
-            let mut failed = 0;
+            let mut failed = false;
             let found = self.scanning.find_verdict(None, None, fetched.source(), now, &mut failed).await;
-            if found.is_err() && failed > 0 {
-                self.blame(sha256, target.signatures.clone(), failed).await;
+            if found.is_err() && failed {
+                self.blame(sha256, target.signatures.clone()).await;
             } else if found.is_ok() && before > 0 {
                 self.forget_failures(sha256).await;
             }

@@ -121,14 +121,15 @@ impl Scanning {
     /// is remembered stands unless ours are newer signatures than those that made it (those of another node may be), and
     /// unless a scan by them calls the bytes clean: what cannot be scanned is not cleared. A
     /// scanner that fails is followed by the next; one that gives no verdict on these bytes is not, because that may be
-    /// their doing. Scans that ended without a verdict are added to `failed_scans`.
+    /// their doing. `failed_scan`: a scanner went down while it had them, which may be their doing; those that were down
+    /// before say nothing of them, and of several one call tells once.
     pub async fn find_verdict(
         &self,
         known: Option<&Blob>,
         hit: Option<&Hit>,
         bytes: Arc<dyn ByteSource>,
         now: Time,
-        failed_scans: &mut u32,
+        failed_scan: &mut bool,
     ) -> Result<(Finding, Verdict), Error> {
         let until = tokio::time::Instant::now() + self.slot_wait;
         let mut failed = Vec::new();
@@ -156,14 +157,17 @@ impl Scanning {
                 // It is asked no more until it is proved again: the next, or nobody.
                 Scanned::Left => continue,
                 Scanned::Lost => {
-                    *failed_scans += 1;
+                    *failed_scan = true;
                     continue;
                 }
                 Scanned::Busy => return Err(busy().into()),
             };
-            if let Err(ScanError::Down(_) | ScanError::NoVerdict(_)) = &reply {
-                *failed_scans += 1;
-            }
+            *failed_scan |= match &reply {
+                Err(ScanError::NoVerdict(_)) => true,
+                // It took them, and fell silent.
+                Err(ScanError::Down(_)) => took >= deadline(bytes.size()),
+                Ok(_) | Err(ScanError::TooLong(_) | ScanError::Source(_)) => false,
+            };
             metrics::histogram!(names::SCAN_SECONDS, names::OUTCOME => outcome(&reply)).record(took);
             match (self.judge(member, &version, reply, now).await?, hit) {
                 (Some((Finding::Unscannable { .. }, _)), Some(hit)) => return Ok(standing(hit)),
@@ -267,6 +271,11 @@ impl Scanning {
             (state, member.load())
         };
         self.members.iter().min_by_key(rank).expect("there is at least one")
+    }
+
+    /// All are proved anew, now.
+    pub(super) fn doubt(&self) {
+        self.members.iter().for_each(Member::doubt);
     }
 
     fn mark_down(&self, member: &Member, error: &ScanError) {

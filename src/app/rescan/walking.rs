@@ -258,7 +258,7 @@ impl App {
                 }
                 Some(Fetch::Gone) | None => return Ok(One::Failed),
             };
-            let mut failed = 0;
+            let mut failed = false;
             let begun = self.clock.now();
             let found = self.scanning.find_verdict(None, None, fetched.source(), begun, &mut failed).await;
             match found {
@@ -270,12 +270,13 @@ impl App {
                 }
                 Ok(_) => return Ok(One::Stopped(Ended::NoScanner)),
                 // Perhaps its doing: once more, as soon as the scanner works again.
-                Err(_) if failed > 0 => {
+                Err(_) if failed => {
+                    self.scanning.doubt();
                     if !self.is_proved_after(begun).await {
                         return Ok(One::Stopped(Ended::NoScanner));
                     }
                     let now = self.clock.now();
-                    let times = self.store.note_failures(sha256, &target.signatures, failed, now).await?;
+                    let times = self.store.note_failures(sha256, &target.signatures, 1, now).await?;
                     tracing::warn!(times, %sha256, "a file brings the scanner down");
                 }
                 Err(error) if matches!(error.reason(), Some(Reason::ScannerDown | Reason::Busy)) => {

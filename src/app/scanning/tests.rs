@@ -122,7 +122,7 @@ async fn look(scanning: &Scanning) {
 }
 
 async fn judge(scanning: &Scanning) -> Result<(Finding, Verdict), Error> {
-    scanning.find_verdict(None, None, Arc::new(Bytes::from_static(b"bytes")), Time::from_secs(1), &mut 0).await
+    scanning.find_verdict(None, None, Arc::new(Bytes::from_static(b"bytes")), Time::from_secs(1), &mut false).await
 }
 
 fn reason(result: Result<(Finding, Verdict), Error>) -> Option<Reason> {
@@ -273,7 +273,8 @@ async fn a_hit_that_is_remembered_stands_until_newer_signatures_look() {
     ] {
         let before = a.files();
         let bytes = Arc::new(Bytes::from_static(b"bytes"));
-        let (finding, verdict) = scanning.find_verdict(None, Some(&hit), bytes, Time(1), &mut 0).await.expect("judged");
+        let (finding, verdict) =
+            scanning.find_verdict(None, Some(&hit), bytes, Time(1), &mut false).await.expect("judged");
         let found = Finding::Found { signature: "Eicar".into(), made: hit.made };
         let expected = if stands { (found, hit.verdict.signatures.as_str()) } else { (Finding::Clean, "2") };
         assert_eq!((finding, verdict.signatures.as_str()), expected, "{hit:?}");
