@@ -215,6 +215,8 @@ pub async fn start(
     let spool: Arc<dyn Spool> = Arc::new(spool);
     let database = Database::open(config).await?;
     let store = database.store();
+    let shared = database.clock().await?;
+    let counting = shared.clone().map_or_else(|| Arc::clone(&clock), |shared| shared as Arc<dyn Clock>);
     let node = database::node_name(config, &*ids).map_err(|e| bad_data(&e))?;
     let blobs = blobs::choose(config, Arc::clone(&spool), disk)?;
     let store_id = blobs::pair(&*store, &*blobs, &blobs::told_place(config)?, &*ids).await?;
@@ -230,7 +232,7 @@ pub async fn start(
         store_id,
         scanners: antivirus.scanners(),
         inspector: Arc::new(Inspector),
-        clock: Arc::clone(&clock),
+        clock: Arc::clone(&counting),
         ids: Arc::clone(&ids),
         secrets: keys.secrets(),
         node,
@@ -254,8 +256,11 @@ pub async fn start(
         .map_err(|e| ServeError::Start(e.to_string()))?;
     let (telling, names) = (reporter.clone(), Arc::clone(&table));
     app.spawn_until_stop(|app| async move { rpc::health::follow(app.health(), telling, &names).await });
-    let ticking = Arc::clone(&clock);
-    app.spawn_until_stop(|app| cron::follow(app, ticking));
+    app.spawn_until_stop(|app| cron::follow(app, counting));
+    if let Some(shared) = shared {
+        let own = Arc::clone(&clock);
+        app.spawn_until_stop(|_| shared.follow(own));
+    }
     app.spawn_until_stop(App::mind_rescan);
 
     // The tower stack, from the outside in: first every call gets its id, span, log line and metrics, so that refusals

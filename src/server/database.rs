@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use super::ServeError;
+use super::{ServeError, clock::SharedClock};
 use crate::{
     adapters::sql::{DatabaseAt, PostgresStore, SqliteStore},
     config::{Config, DatabasePlace},
@@ -61,6 +61,14 @@ impl Database {
             Self::Sqlite(store) => Arc::new(store.clone()),
             Self::Postgres(store) => Arc::new(store.clone()),
         }
+    }
+
+    /// The clock by which its files age, where there may be other nodes with clocks of their own.
+    pub(super) async fn clock(&self) -> Result<Option<Arc<SharedClock>>, ServeError> {
+        Ok(match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(store) => Some(SharedClock::ask(store.clone()).await?),
+        })
     }
 
     /// What tells of other nodes' changes, where there may be others.

@@ -13,9 +13,10 @@
 use std::{io, path::Path, sync::Arc};
 
 use diesel::result::{DatabaseErrorKind, Error};
+use futures_util::FutureExt as _;
 
 use crate::{
-    domain::BlobKey,
+    domain::{BlobKey, Time},
     ports::{Changes, Stop, StoreClaim, StoreError},
 };
 
@@ -88,6 +89,14 @@ impl PostgresStore {
     /// What a database that is there says of its store of bytes: its claim, and keys that it names. Changes nothing.
     pub async fn look_pairing(url: &str) -> Result<(Option<StoreClaim>, Vec<BlobKey>), StoreError> {
         on_postgres::pairing::look(&mut postgres::Server::parse(url)?.connect().await?).await
+    }
+
+    /// What time it is there, by the one clock that all its nodes share.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn time(&self) -> Result<Time, StoreError> {
+        self.engine.read(|conn| async { on_postgres::time(conn, Time(0)).await }.boxed()).await
     }
 
     /// What other nodes change, told as it happens, over a connection of its own.

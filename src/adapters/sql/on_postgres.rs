@@ -89,7 +89,7 @@ fn from_now(_now: Time, secs: i64) -> lhfile_from_now<i64> {
 }
 
 /// What time it is, by the one clock that all nodes share.
-async fn time(conn: &mut Conn, now: Time) -> Result<Time, StoreError> {
+pub(super) async fn time(conn: &mut Conn, now: Time) -> Result<Time, StoreError> {
     Ok(Time(diesel::select(from_now(now, 0)).get_result(conn).await?))
 }
 

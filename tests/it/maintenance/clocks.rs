@@ -4,12 +4,22 @@
 
 use super::*;
 use crate::harness::{
-    callers::{SECRET, now, sign},
+    Caller,
+    callers::now,
     pb::{MaintenanceTask, TaskOutcome},
     runs::report,
 };
 
 const TEN_YEARS: i64 = 3_653 * 86_400;
+
+/// The backend with a token that ends then, in seconds since 1970.
+struct Until(u64);
+
+impl Caller for Until {
+    fn claims(&self) -> serde_json::Value {
+        json!({"aud": "lhfile", "sub": "service:backend", "exp": self.0, "lhfile": ["*"], "chats": ["*"]})
+    }
+}
 
 /// A file that is due in a month, one that can be restored for days, a plan, and a run: all of it young.
 async fn node_with_young_things() -> (Node, String) {
@@ -44,14 +54,10 @@ async fn run_of_a_node_whose_clock_is_ten_years_ahead_deletes_nothing() {
     node.set_clock_ahead(TEN_YEARS);
     // By that clock every other token has ended.
     let exp = now() + TEN_YEARS.unsigned_abs() + 600;
-    let claims = json!({"aud": "lhfile", "sub": "service:backend", "exp": exp, "lhfile": ["*"], "chats": ["*"]});
-    let late = sign(&claims, SECRET);
-    let asked = pb::RunMaintenanceRequest {
-        tasks: [MaintenanceTask::Expire, MaintenanceTask::Purge, MaintenanceTask::Trim].map(i32::from).to_vec(),
-        ..Default::default()
-    };
-    let mut stream =
-        node.maintenance().run_maintenance(request(late.as_str(), asked)).await.expect("it may").into_inner();
+    let late = Until(exp);
+    let deleting = [MaintenanceTask::Expire, MaintenanceTask::Purge, MaintenanceTask::Sweep, MaintenanceTask::Trim];
+    let asked = pb::RunMaintenanceRequest { tasks: deleting.map(i32::from).to_vec(), ..Default::default() };
+    let mut stream = node.maintenance().run_maintenance(request(&late, asked)).await.expect("it may").into_inner();
     let mut run = None;
     while let Some(message) = stream.message().await.expect("to its end") {
         run = message.run;
@@ -72,6 +78,37 @@ async fn run_of_a_node_whose_clock_is_ten_years_ahead_deletes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn files_age_by_the_clock_that_counts_also_through_a_node_that_is_a_week_behind() {
+    let node = Node::start(Setup::new().with_movable_clock()).await;
+    let behind = 8 * 86_400;
+    node.set_clock_ahead(-behind);
+    // By that clock every other token is to come.
+    let early = Until(now() - behind.unsigned_abs() + 600);
+    let mut ids = Vec::new();
+    for name in ["kept.pdf", "gone.pdf"] {
+        let upload = node.upload(name, samples::sample("pdf")).to_library();
+        ids.push(upload.passes_by(&early).await.file_id);
+    }
+    let gone = ids.pop().expect("two");
+    node.delete(&gone, &early).await.expect("the backend may");
+    node.restore(&gone, &early).await.expect("within its grace");
+    node.delete(&gone, &early).await.expect("the backend may");
+    let wrong = if node.postgres().is_some() { 0 } else { behind };
+    for (column, name) in [("created_at", "kept.pdf"), ("created_at", "gone.pdf"), ("deleted_at", "gone.pdf")] {
+        let told = format!("SELECT CAST({column} / 1000000 AS BIGINT) AS n FROM files WHERE display_name = '{name}'");
+        let apart = now().cast_signed() - node.number(&told) - wrong;
+        assert!(apart.abs() < 300, "{column} of {name} is {apart} seconds off");
+    }
+    node.set_clock_ahead(0);
+    if wrong == 0 {
+        // Its grace has just begun, whatever clock that node had.
+        let run = node.maintain(&[MaintenanceTask::Purge]).await;
+        assert_eq!(report(&run, MaintenanceTask::Purge).done_count, 0, "{run:?}");
+        node.restore(&gone, &Service::all()).await.expect("within its grace");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn jump_of_the_clock_that_counts_stops_every_task_that_deletes_until_somebody_confirms_it() {
     let (node, _) = node_with_young_things().await;
     // What is old by the new time.
@@ -85,7 +122,7 @@ async fn jump_of_the_clock_that_counts_stops_every_task_that_deletes_until_someb
     let answer = node.maintenance().plan_maintenance(request(&Service::all(), plan)).await;
     assert_refused(answer, Code::FailedPrecondition, "CLOCK_JUMPED");
     let run = node.maintain(&[]).await;
-    for task in [MaintenanceTask::Expire, MaintenanceTask::Purge, MaintenanceTask::Trim] {
+    for task in [MaintenanceTask::Expire, MaintenanceTask::Purge, MaintenanceTask::Sweep, MaintenanceTask::Trim] {
         let of_task = report(&run, task);
         assert_eq!((of_task.outcome(), of_task.done_count), (TaskOutcome::ClockJumped, 0), "{run:?}");
     }
