@@ -4,11 +4,15 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use super::{App, Error, staging::Whole};
+use super::{
+    App, Error,
+    staging::{Whole, blocking},
+};
 use crate::{
     domain::{
         Blob, Hit, Settings, Sha256, Time, Verdict, VerdictKind,
         admission::{self, Accepted, Finding},
+        media_type::ArchiveTrouble,
         quarantine::{KILLER, KILLS},
     },
     ports::{ByteSource, StoreError},
@@ -40,13 +44,44 @@ impl App {
         {
             return Ok((finding, unknown));
         }
-        let (finding, verdict) = self.ask_scanner(known, hit, whole.sha256, whole.spooled.clone(), now).await?;
+        let (finding, verdict) = match hit {
+            // Nobody is asked: what is known stands.
+            Some(Hit { signature, verdict, made, number: _ }) if !settings.antivirus_enabled => {
+                (Finding::Found { signature: signature.clone(), made: *made }, verdict.clone())
+            }
+            hit => self.ask_scanner(known, hit, whole.sha256, whole.spooled.clone(), now).await?,
+        };
         match finding {
             Finding::Found { signature, made: _ } if self.counts_not(whole.sha256, &signature, settings).await? => {
                 Ok((Finding::Released { signature }, verdict))
             }
             finding => Ok((finding, verdict)),
         }
+    }
+
+    /// A scan anew, of bytes in the spool. What an upload would be refused for holds here, too: the scanner says nothing of
+    /// parts of an archive that it passes over.
+    pub(super) async fn scan_anew(
+        &self,
+        bytes: Arc<dyn ByteSource>,
+        now: Time,
+        failed_scan: &mut bool,
+    ) -> Result<(Finding, Verdict), Error> {
+        let (finding, verdict) = self.scanning.find_verdict(None, None, Arc::clone(&bytes), now, failed_scan).await?;
+        if finding != Finding::Clean {
+            return Ok((finding, verdict));
+        }
+        *failed_scan = false;
+        let trouble = self.find_archive_trouble(bytes).await?;
+        let finding = trouble.map_or(finding, |trouble| Finding::Unscannable { cause: trouble.cause().to_owned() });
+        Ok((finding, verdict))
+    }
+
+    /// What of an archive the scanner cannot look into.
+    async fn find_archive_trouble(&self, bytes: Arc<dyn ByteSource>) -> Result<Option<ArchiveTrouble>, Error> {
+        let (limits, inspector) = (self.archive_limits(), Arc::clone(&self.inspector));
+        let _place = self.looks.acquire().await.expect("it is never closed");
+        blocking(move || Ok(inspector.inspect(bytes.as_ref(), Some(limits))?.archive)).await
     }
 
     /// Somebody's word is that this hit is none.

@@ -51,7 +51,7 @@ impl App {
         for key in self.spool.list().await? {
             // The spool is this node's own, and no call is served yet: nothing in it is needed any more.
             match self.spool.discard(key).await {
-                Ok(()) => strays += 1,
+                Ok(_) => strays += 1,
                 Err(error) => tracing::warn!(%key, %error, "spooled bytes of an earlier life cannot be removed"),
             }
         }
@@ -196,11 +196,13 @@ impl App {
         signature: &str,
         made: Option<Time>,
     ) -> Result<(), Error> {
-        let Err(error) = self.store.quarantine(sha256, verdict.clone(), signature, made).await else { return Ok(()) };
+        let found = Verdict { at: self.clock.now(), ..verdict.clone() };
+        let Err(error) = self.store.quarantine(sha256, found, signature, made).await else { return Ok(()) };
         tracing::warn!(%error, "infected bytes could not be put into quarantine yet; it is tried again");
         let signature = signature.to_owned();
         self.insist(move |app| {
-            let (verdict, signature) = (verdict.clone(), signature.clone());
+            let verdict = Verdict { at: app.clock.now(), ..verdict.clone() };
+            let signature = signature.clone();
             async move { app.store.quarantine(sha256, verdict, &signature, made).await.is_ok() }
         });
         Err(error.into())

@@ -1,7 +1,7 @@
 //! Blobs scanned anew: as it is asked for, and how far it is.
 //!
-//! Not here: the walk through all of them (`rescan/walking.rs`) and who does it when (`rescan/turns.rs`), a blob's bytes
-//! (`rescan/fetching.rs`), which of them are due ([`crate::domain::quarantine`]).
+//! Not here: the walk through all of them (`rescan/walking.rs`, `rescan/one.rs`) and who does it when (`rescan/turns.rs`),
+//! a blob's bytes (`rescan/fetching.rs`), which of them are due ([`crate::domain::quarantine`]).
 
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod fetching;
+mod one;
 mod task;
 mod turns;
 mod walking;
@@ -156,7 +157,8 @@ impl App {
         let Some(rule) = RescanRule::of(&settings) else { return Ok(RescanResult::NotScanned) };
         let target = self.scanning.judging()?;
         let now = self.clock.now();
-        if self.store.find_rescan(now).await?.target.is_newer_than(&target) {
+        let known = self.store.find_rescan(now).await?;
+        if known.target.signatures != target.signatures && !target.takes_over(&self.node, &known.holder()) {
             let older = "other nodes have newer signatures than this one: ask them, or see that freshclam runs here";
             return Err(admission::scanner_down().because(older).into());
         }
@@ -164,6 +166,8 @@ impl App {
         let before = self.count_failures(sha256, &target.signatures).await?;
         let (finding, at) = if before >= KILLS {
             (Finding::Unscannable { cause: KILLER.to_owned() }, now)
+        } else if let Some(finding) = self.find_too_large(seen.blob.size) {
+            (finding, now)
         } else {
             let fetched = match self.fetch(&seen.blob).await? {
                 Fetch::Whole(fetched) => fetched,
@@ -174,7 +178,7 @@ impl App {
                 }
             };
             let mut failed = false;
-            let found = self.scanning.find_verdict(None, None, fetched.source(), now, &mut failed).await;
+            let found = self.scan_anew(fetched.source(), now, &mut failed).await;
             if found.is_err() && failed {
                 self.blame(sha256, target.signatures.clone()).await;
             } else if found.is_ok() && before > 0 {

@@ -249,7 +249,6 @@ impl App {
                 bytes: shared.map_or(BytesAt::Published, BytesAt::Shared),
                 verdict,
                 weighed,
-                antivirus: settings.antivirus_enabled,
                 grace_secs: settings.closed_chat_grace_seconds,
                 now: self.clock.now(),
             };

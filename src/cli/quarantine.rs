@@ -89,6 +89,9 @@ impl Quarantine {
                     return found.iter().try_for_each(|blob| output::line(&output::json("QuarantinedBlob", blob)));
                 }
                 output::line(&output::table(&BLOBS, found.iter().map(|one| blob(one).to_vec())))?;
+                if !found.is_empty() {
+                    eprintln!("{WAYS_OUT}");
+                }
                 tell_of_more(more);
                 Ok(())
             }
@@ -135,6 +138,9 @@ fn tell_of_more(more: bool) {
         eprintln!("there are more: --limit N");
     }
 }
+
+/// Beside the table, as what else people are told of it.
+const WAYS_OUT: &str = "a false alarm: `lhfile quarantine release --sha256 SHA256 --reason TEXT`; to be gone for good: `lhfile purge FILE_ID…`, `lhfile rm` finds none of these";
 
 const BLOBS: [&str; 6] = ["SHA256", "SIZE", "SIGNATURE", "FILES", "SINCE", "FILE_IDS"];
 

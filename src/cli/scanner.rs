@@ -106,6 +106,7 @@ fn people(status: &pb::GetScannerStatusResponse) -> String {
         ("warning", status.warning.clone()),
         ("limits", limits),
         ("slots", format!("{} of {} used", status.slots_used, status.slots_total)),
+        ("queue", format!("{} wait for a slot", status.scans_waiting)),
         ("proved", output::time(status.state_time.as_ref())),
     ]);
     let mut parts = vec![facts];
@@ -114,9 +115,9 @@ fn people(status: &pb::GetScannerStatusResponse) -> String {
         let rows = status.scanners.iter().map(|one| {
             let used = if one.in_use { "yes".to_owned() } else { format!("NO: {}", one.reason) };
             let slots = format!("{} of {}", one.slots_used, one.slots_total);
-            vec![one.address.clone(), one.signature_version.clone(), slots, used]
+            vec![one.address.clone(), one.signature_version.clone(), slots, one.scans_waiting.to_string(), used]
         });
-        parts.push(output::table(&["SCANNER", "SIGNATURES", "SLOTS", "IN USE"], rows));
+        parts.push(output::table(&["SCANNER", "SIGNATURES", "SLOTS", "WAITING", "IN USE"], rows));
     }
     if !status.canaries.is_empty() {
         parts.push(probes(&status.canaries));
@@ -154,8 +155,8 @@ fn backlog(rescan: &pb::RescanProgress) -> String {
     parts.join("\n\n")
 }
 
-const BRAKED: &str = "what they hit is served on: `lhfile settings set ignored_signatures NAME…` if the alarm is false, \
-                      `lhfile scanner rescan --all --confirm-signature NAME` if it is not";
+const BRAKED: &str = "what they hit is served on: `lhfile quarantine release --signature NAME --reason TEXT` if the alarm is \
+                      false, `lhfile scanner rescan --all --confirm-signature NAME` if it is not";
 
 fn probes(canaries: &[pb::Canary]) -> String {
     let rows = canaries.iter().map(|canary| {
@@ -177,11 +178,29 @@ mod tests {
         let going =
             pb::RescanProgress { start_time: time, left_count: 7, left_bytes: 1_536, braked, ..Default::default() };
         let text = backlog(&going);
-        for part in ["waits", "7 contents, 1.5 KiB", "Zip.Any", "14", "ignored_signatures", "--confirm-signature"] {
+        for part in
+            ["waits", "7 contents, 1.5 KiB", "Zip.Any", "14", "quarantine release --signature", "--confirm-signature"]
+        {
             assert!(text.contains(part), "{part} in {text}");
         }
         let done = pb::RescanProgress { end_time: time, braked: Vec::new(), ..going };
-        assert!(backlog(&done).contains("done") && !backlog(&done).contains("ignored_signatures"));
+        assert!(backlog(&done).contains("done") && !backlog(&done).contains("quarantine release"));
+    }
+
+    #[test]
+    fn people_read_how_many_scans_wait_by_all_scanners_and_by_each() {
+        let scanner = |address: &str, scans_waiting| {
+            let address = address.to_owned();
+            pb::ScannerState { address, in_use: true, scans_waiting, slots_total: 2, ..Default::default() }
+        };
+        let scanners = vec![scanner("one:3310", 3), scanner("two:3310", 14)];
+        let text = people(&pb::GetScannerStatusResponse { scans_waiting: 17, scanners, ..Default::default() });
+        let words = |begin: &str| {
+            let line = text.lines().find(|line| line.trim_start().starts_with(begin)).unwrap_or_default();
+            line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(words("queue"), ["queue", "17", "wait", "for", "a", "slot"], "{text}");
+        assert_eq!(words("two:3310"), ["two:3310", "0", "of", "2", "14", "yes"], "{text}");
     }
 
     #[test]

@@ -1,12 +1,19 @@
 //! Rescan, quarantine and releases as values: in which order blobs are scanned anew, which of them are due, when a
 //! signature hits too much, and what a release says.
 //!
-//! Not here: the carrying out (`app/rescan.rs`), and what a hit is ([`super::Hit`]).
+//! Not here: which of two sets of signatures counts (`quarantine/taking.rs`), the carrying out (`app/rescan.rs`), and what a
+//! hit is ([`super::Hit`]).
 
 use super::{Actor, Blob, BlobState, FileId, Refusal, Settings, Sha256, Time, Verdict, VerdictKind};
 
+mod taking;
+
+pub use taking::{Holder, LEFT_SECS};
+
 /// How long a node's lease on the rescan holds, in seconds.
 pub const LEASE_SECS: i64 = 60;
+/// A blob that has come with a lower id than one that is there is seen by then, in seconds.
+pub const SETTLED_SECS: i64 = 60;
 /// Over which time the budget counts, in seconds.
 pub const BUDGET_SECS: i64 = 3_600;
 /// So many scans that ended without a verdict show that it is the file's doing.
@@ -31,24 +38,6 @@ pub struct Target {
     pub signatures: String,
     /// When they were made, if that is known.
     pub made: Option<Time>,
-}
-
-impl Target {
-    /// Newer than the other: by the time they were made, then by name, so that all nodes agree. Without a time they are
-    /// older than any with one.
-    pub fn is_newer_than(&self, other: &Target) -> bool {
-        (self.made, &self.signatures) > (other.made, &other.signatures)
-    }
-
-    /// Newer than those that made a hit: then they may clear it.
-    pub fn clears(&self, signatures: &str, made: Option<Time>) -> bool {
-        (self.made, self.signatures.as_str()) > (made, signatures)
-    }
-
-    /// A verdict by them.
-    pub fn verdict(&self, kind: VerdictKind, at: Time) -> Verdict {
-        Verdict { kind, engine: self.engine.clone(), signatures: self.signatures.clone(), at }
-    }
 }
 
 macro_rules! phases {
@@ -112,6 +101,8 @@ pub struct Candidate {
     pub released: bool,
     /// A visitor uploaded one of its files; told of NOT_SCANNED ones only.
     pub of_visitor: bool,
+    /// When its row came to be.
+    pub created_at: Time,
 }
 
 /// What of the settings the rescan goes by. When it changes, all is looked at again.
@@ -145,6 +136,11 @@ impl RescanRule {
         format!("{scope} {unscannable} {}", self.ignored.join(" "))
     }
 
+    /// The signatures that a rule ignores, from its text.
+    pub fn ignored_in(text: &str) -> impl Iterator<Item = &str> {
+        text.split(' ').skip(2).filter(|name| !name.is_empty())
+    }
+
     /// This signature counts as no hit.
     pub fn ignores(&self, signature: &str) -> bool {
         self.ignored.iter().any(|name| name == signature)
@@ -163,7 +159,9 @@ pub fn is_due(phase: Phase, candidate: &Candidate, target: &Target, rule: &Resca
         (BlobState::Active, VerdictKind::Released) if !candidate.released && !ignored => Phase::Released,
         (BlobState::Active, _) => Phase::Rest,
     };
-    if own != phase && phase != Phase::New {
+    // What an upload to a node that lags behind put into quarantine meanwhile is not left there.
+    let came_since = (own, phase) == (Phase::Quarantined, Phase::Rest);
+    if own != phase && phase != Phase::New && !came_since {
         return false;
     }
     match own {

@@ -228,7 +228,7 @@ settings! {
     event_days: i64 = 400, SettingKind::Int { min: 1, max: 3_650, unit: "days" }, "",
         "How long events are kept, and what says that a purged file was there.";
     ignored_signatures: SignatureNames = SignatureNames::default(), SettingKind::Signatures, "",
-        "Names of signatures whose hits count as none, for false alarms; what they hit is served as RELEASED.";
+        "Names of signatures whose hits count as none; what they hit is served as RELEASED. It is the whole list: what it does not name counts again. For one false alarm `lhfile quarantine release` is better: it adds, with a reason and a date.";
 }
 
 impl Settings {

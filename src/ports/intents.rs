@@ -98,8 +98,6 @@ pub struct Commit {
     pub verdict: Verdict,
     /// The hit on the same bytes in whose knowledge that was judged, by its number.
     pub weighed: Option<i64>,
-    /// The antivirus is on: a hit counts though no scan was due.
-    pub antivirus: bool,
     /// The grace of closed chats, in seconds.
     pub grace_secs: i64,
     /// Now.

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::{Stop, StoreError};
 use crate::domain::{
     ChatId, FileId, Sha256, Time,
-    quarantine::{Candidate, Judged, Judgement, Phase, Spent, Target},
+    quarantine::{Candidate, Holder, Judged, Judgement, Phase, Spent, Target},
 };
 
 /// How far the rescan is.
@@ -45,10 +45,19 @@ pub struct Rescan {
     pub ended_at: Option<Time>,
     /// A release has ended since it began.
     pub is_stale: bool,
+    /// Something is to be done, and nobody has gone on with it for [`crate::domain::quarantine::LEFT_SECS`].
+    pub is_left: bool,
     /// The highest blob now.
     pub newest: i64,
     /// What time it is, by the clock that judges the budget.
     pub now: Time,
+}
+
+impl Rescan {
+    /// Who has it.
+    pub fn holder(&self) -> Holder<'_> {
+        Holder { target: &self.target, node: &self.node, is_left: self.is_left }
+    }
 }
 
 /// Blobs at one moment.
@@ -121,9 +130,11 @@ pub trait RescanStore: Send + Sync + 'static {
     async fn find_rescan(&self, now: Time) -> Result<Rescan, StoreError>;
     /// What a rescan to these signatures would be about. Looks at every blob: once for each beginning.
     async fn count_blobs(&self, signatures: &str) -> Result<Counted, StoreError>;
-    /// Takes the lease, if it is free, or this node's own, or if these signatures are newer than those of the rescan: it
-    /// begins anew then, also under another rule, and when a release has ended. `None`: another node goes on, or this
-    /// one's signatures are older.
+    /// Takes the lease, if it is free, or this node's own, or if these signatures take over from those of the rescan
+    /// ([`Target::takes_over`]): it begins anew then, also under another rule, and when a release has ended. With other
+    /// ones, failures by any others are forgotten, and what signatures have hit, but for those that are stopped or
+    /// confirmed. Those that the rule ignores are stopped no more. `None`: another node goes on, or has the signatures that
+    /// count.
     async fn take_rescan(&self, take: TakeRescan) -> Result<Option<(Rescan, RescanLease)>, StoreError>;
     /// Has the lease hold so many seconds from now on; none: it ends. `FENCED`.
     async fn renew_rescan(&self, lease: RescanLease, now: Time, lease_secs: i64) -> Result<(), Stop>;
@@ -135,7 +146,8 @@ pub trait RescanStore: Send + Sync + 'static {
         limit: u32,
         now: Time,
     ) -> Result<Vec<Candidate>, StoreError>;
-    /// Stores where the walk is. `ended`: all is dealt with that was there. `FENCED`.
+    /// Stores where the walk is. `ended`: all is dealt with that was there; signatures that are stopped and have hit nothing
+    /// more meanwhile are forgotten. `FENCED`.
     async fn note_rescan(
         &self,
         lease: RescanLease,

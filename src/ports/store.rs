@@ -124,7 +124,8 @@ pub trait UploadStore: Send + Sync + 'static {
     /// The best known blob with these bytes: ACTIVE and CLEAN before others, then the newest verdict. None that is PURGING.
     async fn find_blob(&self, sha256: Sha256, size: u64) -> Result<Option<Blob>, StoreError>;
     /// Remembers the hit: an upload of the same bytes that was judged without knowing of it is not committed. Puts every
-    /// ACTIVE blob with these bytes into quarantine, with an event each. Answers how many.
+    /// ACTIVE blob with these bytes into quarantine, with an event each. Answers how many: none, and nothing is remembered,
+    /// where a release of the bytes or the signature is in force.
     async fn quarantine(
         &self,
         sha256: Sha256,

@@ -3,11 +3,14 @@
 //!
 //! `quarantine/brake.rs`: a signature that hits too much; `quarantine/demand.rs`: what an administrator asks to be scanned
 //! again; `quarantine/order.rs`: what comes first, and how much in an hour; `quarantine/killer.rs`: files that the scanner
-//! does not survive. Not here: the rules one by one (`src/domain/quarantine.rs`, the contract of the stores).
+//! does not survive; `quarantine/archives.rs`: parts that it does not look into; `quarantine/known.rs`: the antivirus off, and
+//! purging. Not here: the rules one by one (`src/domain/quarantine.rs`, the contract of the stores).
 
+mod archives;
 mod brake;
 mod demand;
 mod killer;
+mod known;
 mod order;
 
 use std::time::{Duration, Instant};

@@ -67,6 +67,8 @@ CREATE INDEX releases_sha256 ON releases (sha256, signature) WHERE sha256 IS NOT
 CREATE INDEX releases_signature ON releases (signature) WHERE sha256 IS NULL; -- is_released
 CREATE INDEX releases_until ON releases (until) WHERE until IS NOT NULL; -- find_rescan
 
+-- Since when these bytes are in quarantine; NULL: they are not, or since before this column.
+ALTER TABLE blobs ADD COLUMN quarantined_at BIGINT;
 CREATE INDEX blobs_quarantined ON blobs (id) WHERE state = 'QUARANTINED'; -- list_quarantine, list_candidates, get_vitals
 CREATE INDEX blobs_hit ON blobs (signature, id) WHERE state = 'QUARANTINED'; -- list_quarantine of one, release_batch
 CREATE INDEX blobs_not_scanned ON blobs (id) WHERE verdict = 'NOT_SCANNED'; -- list_candidates

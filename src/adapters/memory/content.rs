@@ -21,15 +21,8 @@ fn is_of(blob: &Blob, received: &Received) -> bool {
 
 impl Tables {
     /// What was found in these bytes, where this verdict was made without knowing of it.
-    pub(super) fn unknown_hit(
-        &self,
-        received: &Received,
-        verdict: &Verdict,
-        weighed: Option<i64>,
-        antivirus: bool,
-    ) -> Option<Hit> {
-        let hit = self.hits.get(&received.sha256)?;
-        ((antivirus || is_looked(verdict)) && weighed != Some(hit.number)).then(|| hit.clone())
+    pub(super) fn unknown_hit(&self, received: &Received, weighed: Option<i64>) -> Option<Hit> {
+        self.hits.get(&received.sha256).filter(|hit| weighed != Some(hit.number)).cloned()
     }
 
     /// Unless one by the same signatures, or by newer ones, is known.
@@ -56,7 +49,7 @@ impl Tables {
         self.last_blob += 1;
         let (id, state) = (self.last_blob, BlobState::Active);
         let blob = Blob { id, key, sha256: received.sha256, size: received.size, state, verdict };
-        self.blobs.insert(id, BlobRow { blob: blob.clone(), created_at: now, signature });
+        self.blobs.insert(id, BlobRow { blob: blob.clone(), created_at: now, signature, quarantined_at: None });
         Ok(blob)
     }
 
@@ -84,6 +77,14 @@ impl Tables {
         Some(row.blob.clone())
     }
 
+    /// Newer signatures than those, by which blobs are judged, call these bytes clean.
+    pub(super) fn is_cleared(&self, sha256: Sha256, made: Option<Time>) -> bool {
+        let target = &self.rescan.target;
+        let by_target = |b: &Blob| b.verdict.kind == VerdictKind::Clean && b.verdict.signatures == target.signatures;
+        let mut active = self.blobs.values().map(|row| &row.blob).filter(|b| b.state == BlobState::Active);
+        target.is_later_than(made) && active.any(|b| b.sha256 == sha256 && by_target(b))
+    }
+
     /// ACTIVE and CLEAN before others, then the newest verdict, then the newest blob; none that is on its way out.
     pub(super) fn best_blob(&self, sha256: Sha256, size: u64) -> Option<Blob> {
         let kept = self.blobs.values().map(|row| &row.blob).filter(|b| b.state != BlobState::Purging);
@@ -97,7 +98,7 @@ impl Tables {
         for row in self.blobs.values_mut() {
             if row.blob.sha256 == sha256 && row.blob.state == BlobState::Active {
                 (row.blob.state, row.blob.verdict) = (BlobState::Quarantined, verdict.clone());
-                row.signature = Some(signature.to_owned());
+                (row.signature, row.quarantined_at) = (Some(signature.to_owned()), Some(verdict.at));
                 hits += 1;
             }
         }

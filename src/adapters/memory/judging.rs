@@ -86,7 +86,7 @@ impl Tables {
             Judgement::Clean => {
                 let verdict = target.verdict(VerdictKind::Clean, at);
                 let hit = self.hits.get(&blob.sha256).cloned();
-                let stands = hit.as_ref().is_some_and(|hit| !target.clears(&hit.verdict.signatures, hit.made));
+                let stands = hit.as_ref().is_some_and(|hit| !target.clears(hit));
                 let by = hit.as_ref().map_or(&blob.verdict.signatures, |hit| &hit.verdict.signatures);
                 if stands || quarantined && *by == target.signatures {
                     return Ok(Judged::Kept);

@@ -217,7 +217,11 @@ impl Tables {
         for stub in self.stubs.values() {
             lines.push(line("stubs", [hex(&stub.id.0), time(stub.created_at), time(stub.deleted_at)]));
         }
-        lines.extend(self.erasures.values().map(erasure));
+        for row in self.erasures.values() {
+            lines.push(erasure(row));
+            let noted = row.blobs.iter().filter_map(|id| self.blobs.get(id));
+            lines.extend(noted.map(|blob| line("erasure_blobs", [text(&row.pseudonym), hex(&blob.blob.key.0)])));
+        }
         for hold in self.holds.values() {
             let [kind, id, service] = actor_columns(&hold.put_by);
             let file = match &hold.on {

@@ -100,12 +100,13 @@ struct Tables {
     events: Vec<(Time, Event)>,
 }
 
-/// A blob, when it was stored, and by which signature it was found.
+/// A blob, when it was stored, by which signature it was found, and since when it is in quarantine.
 #[derive(Clone)]
 struct BlobRow {
     blob: Blob,
     created_at: Time,
     signature: Option<String>,
+    quarantined_at: Option<Time>,
 }
 
 impl Default for Tables {

@@ -59,7 +59,7 @@ impl QuarantineStore for MemoryStore {
                     sha256: blob.sha256,
                     size: blob.size,
                     signature: row.signature.clone().unwrap_or_default(),
-                    quarantined_at: blob.verdict.at,
+                    quarantined_at: row.quarantined_at.unwrap_or(blob.verdict.at),
                     verdict: blob.verdict,
                     files: files.len() as u64,
                     file_ids: files.into_iter().take(MAX_FILES_NAMED).collect(),
@@ -80,7 +80,10 @@ impl QuarantineStore for MemoryStore {
                     let row = theirs.first().and_then(|id| t.blobs.get(id)?.signature.clone());
                     (Some(sha256), hit.or(row).ok_or_else(Refusal::not_found)?, theirs)
                 }
-                ReleaseOf::Signature(signature) => (None, signature, Vec::new()),
+                ReleaseOf::Signature(signature) => {
+                    t.settle(&signature);
+                    (None, signature, Vec::new())
+                }
             };
             for other in t.releases.values_mut() {
                 if (other.sha256, &other.signature) == (sha256, &signature) && is_in_force(other, now) {
@@ -123,6 +126,7 @@ impl QuarantineStore for MemoryStore {
                 release.until = Some(now);
                 let event = Event::new(EventKind::ReleaseEnded, by).detail(&release.signature);
                 let ended = release.clone();
+                t.free_rescan(now);
                 t.record(event, now);
                 return Ok(ended);
             }

@@ -10,7 +10,7 @@ use super::{BlobRow, MemoryStore, Tables};
 use crate::{
     domain::{
         BlobState, CallerKind, ChatId, FileId, FileState, Reason, Refusal, Sha256, Time, VerdictKind,
-        quarantine::{Candidate, Judged, Phase, Spent, Target},
+        quarantine::{Candidate, Judged, LEFT_SECS, Phase, RescanRule, Spent, Target},
         settings::SettingValue,
     },
     ports::{Braked, Counted, JudgeBlob, Rescan, RescanLease, RescanStore, Stop, StoreError, TakeRescan},
@@ -87,6 +87,13 @@ impl Tables {
         self.releases.values().filter_map(|release| release.until).any(ended)
     }
 
+    fn is_left(&self, now: Time) -> bool {
+        let since = |at: Time| at.plus_secs(LEFT_SECS) <= now;
+        let new = || self.blobs.range(self.rescan.cursor.saturating_add(1)..).next();
+        since(self.rescan.lease_until)
+            && (self.rescan.phase != Phase::New || new().is_some_and(|(_, row)| since(row.created_at)))
+    }
+
     fn rescan(&self, now: Time) -> Rescan {
         let row = self.rescan.clone();
         Rescan {
@@ -105,6 +112,7 @@ impl Tables {
             started_at: row.started_at,
             ended_at: row.ended_at,
             is_stale: self.is_stale(now),
+            is_left: self.is_left(now),
             newest: self.newest(),
             now,
         }
@@ -118,6 +126,19 @@ impl Tables {
         (row.started_at, row.ended_at) = (Some(now), None);
         for hit in self.rescan_hits.values_mut() {
             hit.hits = hit.quarantined;
+        }
+    }
+
+    /// Whoever scans is refused, and anyone may take it.
+    pub(super) fn free_rescan(&mut self, now: Time) {
+        self.rescan.fence += 1;
+        self.rescan.lease_until = now;
+    }
+
+    /// What this signature hits counts for nothing: nobody need look.
+    pub(super) fn settle(&mut self, signature: &str) {
+        if let Some(hit) = self.rescan_hits.get_mut(signature) {
+            hit.at = None;
         }
     }
 
@@ -137,7 +158,7 @@ impl Tables {
             self.files.values().find(visitors).is_some()
         };
         let of_visitor = blob.verdict.kind == VerdictKind::NotScanned && theirs(blob.id);
-        Candidate { blob, signature: row.signature.clone(), released, of_visitor }
+        Candidate { blob, signature: row.signature.clone(), released, of_visitor, created_at: row.created_at }
     }
 
     pub(super) fn is_read_only(&self) -> bool {
@@ -180,20 +201,23 @@ impl RescanStore for MemoryStore {
     async fn take_rescan(&self, take: TakeRescan) -> Result<Option<(Rescan, RescanLease)>, StoreError> {
         self.write(|t| {
             let TakeRescan { node, target, rule, counted, now, lease_secs } = take;
-            let same = t.rescan.target.signatures == target.signatures;
-            let newer = !same && target.is_newer_than(&t.rescan.target);
-            let elsewhere = t.rescan.lease_until > now && t.rescan.node != node;
-            if !newer && (!same || elsewhere) {
+            let known = t.rescan(now);
+            let same = known.target.signatures == target.signatures;
+            let over = target.takes_over(&node, &known.holder());
+            if !over && (!same || known.is_leased && known.node != node) {
                 return Ok(None);
             }
             t.rescan.node = node;
             t.rescan.fence += 1;
             t.rescan.lease_until = now.plus_secs(lease_secs);
-            if newer {
-                t.rescan_hits.clear();
+            if over {
+                t.rescan_hits.retain(|_, hit| hit.at.is_some() || hit.confirmed);
+                t.rescan_hits.values_mut().for_each(|hit| hit.target.clone_from(&target.signatures));
+                t.scan_failures.retain(|_, (by, _)| *by == target.signatures);
             }
-            if newer || t.rescan.rule != rule || t.is_stale(now) {
+            if over || t.rescan.rule != rule || t.is_stale(now) {
                 t.begin_rescan(now);
+                RescanRule::ignored_in(&rule).for_each(|name| t.settle(name));
                 (t.rescan.target, t.rescan.rule) = (target, rule);
                 t.rescan.counted = counted.unwrap_or(t.rescan.counted);
             }
@@ -237,7 +261,11 @@ impl RescanStore for MemoryStore {
         self.write(|t| {
             let row = t.rescan_leased(lease)?;
             (row.phase, row.cursor) = (phase, cursor);
-            row.ended_at = row.ended_at.or(ended.then_some(now));
+            if ended && row.ended_at.is_none() {
+                row.ended_at = Some(now);
+                let hits_still = |hit: &HitRow| hit.at.is_none() || hit.confirmed || hit.hits > hit.quarantined;
+                t.rescan_hits.retain(|_, hit| hits_still(hit));
+            }
             Ok(())
         })
     }
@@ -273,8 +301,7 @@ impl RescanStore for MemoryStore {
         self.write(|t| {
             t.begin_rescan(now);
             t.rescan.rule = String::new();
-            t.rescan.fence += 1;
-            t.rescan.lease_until = now;
+            t.free_rescan(now);
             if let Some(signature) = confirm {
                 let by = || HitRow { target: t.rescan.target.signatures.clone(), ..HitRow::default() };
                 let hit = t.rescan_hits.entry(signature.to_owned()).or_insert_with(by);

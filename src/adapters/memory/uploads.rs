@@ -123,8 +123,7 @@ impl Tables {
     }
 
     fn commit(&mut self, commit: Commit) -> Result<Committed, Stop> {
-        let Commit { intent, cleared, caller, file_id, code_hash, bytes, verdict, weighed, antivirus, grace_secs, now } =
-            commit;
+        let Commit { intent, cleared, caller, file_id, code_hash, bytes, verdict, weighed, grace_secs, now } = commit;
         let running = |upload: &&Upload| upload.key == intent.key && upload.state == State::Running;
         if self.uploads.get(&intent.id).filter(running).is_none() {
             let made = self.find(FileRef::Id(file_id), &caller).ok_or(Reason::Fenced)?;
@@ -139,7 +138,7 @@ impl Tables {
             }
         };
         let received = cleared.received;
-        if let Some(hit) = self.unknown_hit(&received, &verdict, weighed, antivirus) {
+        if let Some(hit) = self.unknown_hit(&received, weighed) {
             return Ok(Committed::Hit(Box::new(hit)));
         }
         let signature = cleared.signature.clone();
@@ -326,6 +325,9 @@ impl UploadStore for MemoryStore {
         made: Option<Time>,
     ) -> Result<u64, StoreError> {
         self.write(|t| {
+            if t.is_released(sha256, signature, verdict.at) || t.is_cleared(sha256, made) {
+                return Ok(0);
+            }
             t.remember_hit(sha256, &verdict, signature, made);
             Ok(t.quarantine(sha256, &verdict, signature))
         })

@@ -51,6 +51,8 @@ struct CandidateRow {
     released: bool,
     #[diesel(sql_type = Bool)]
     of_visitor: bool,
+    #[diesel(sql_type = BigInt)]
+    created_at: i64,
 }
 
 impl CandidateRow {
@@ -71,8 +73,8 @@ impl CandidateRow {
                 at: Time(self.scanned_at),
             },
         };
-        let Self { signature, released, of_visitor, .. } = self;
-        Ok((file.map(FileId), Candidate { blob, signature, released, of_visitor }))
+        let Self { signature, released, of_visitor, created_at, .. } = self;
+        Ok((file.map(FileId), Candidate { blob, signature, released, of_visitor, created_at: Time(created_at) }))
     }
 }
 
@@ -81,7 +83,7 @@ fn columns(file: &str, now: Time) -> Statement {
     let mut found = Statement::new("SELECT ");
     // One row each, looked up: as a mere EXISTS the planner may read all releases, or all files of visitors, instead.
     found.sql(file).sql(
-        " AS file_id, b.id, b.key, b.sha256, b.size, b.state, b.verdict, b.engine, b.signatures, b.scanned_at, \
+        " AS file_id, b.id, b.key, b.sha256, b.size, b.state, b.verdict, b.engine, b.signatures, b.scanned_at, b.created_at, \
          b.signature, CASE WHEN b.verdict <> 'RELEASED' THEN FALSE ELSE COALESCE((SELECT TRUE FROM releases r \
          WHERE r.sha256 = b.sha256 AND r.signature = b.signature AND (r.until IS NULL OR r.until > ",
     );

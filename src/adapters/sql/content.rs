@@ -6,9 +6,10 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::{
-    Conn, change_content, events,
+    Conn, change_content, events, releases, rescan,
     rows::{self, BlobRow},
     schema::{blobs, hits},
+    time,
 };
 use crate::{
     domain::{
@@ -29,7 +30,7 @@ struct HitRow {
 }
 
 /// A scanner looked, and nothing was found.
-pub(super) const fn is_looked(verdict: &Verdict) -> bool {
+const fn is_looked(verdict: &Verdict) -> bool {
     matches!(verdict.kind, VerdictKind::Clean | VerdictKind::UnscannableAccepted | VerdictKind::Released)
 }
 
@@ -82,12 +83,22 @@ pub(super) async fn new_blob(
 
 /// Called clean by the signatures that the rescan goes by: those of a node that lags behind say nothing better.
 async fn is_by_target(conn: &mut Conn, verdict: &Verdict) -> Result<bool, StoreError> {
-    use super::schema::quarantine::rescan;
+    use super::schema::quarantine::rescan as row;
     if verdict.kind != VerdictKind::Clean {
         return Ok(false);
     }
-    let target: String = rescan::table.find(1_i64).select(rescan::target).first(conn).await?;
+    let target: String = row::table.find(1_i64).select(row::target).first(conn).await?;
     Ok(!target.is_empty() && target == verdict.signatures)
+}
+
+/// These signatures call a blob of these bytes clean.
+async fn is_clean_by(conn: &mut Conn, sha256: &Sha256, signatures: &str) -> Result<bool, StoreError> {
+    let clean = blobs::table
+        .filter(blobs::sha256.eq(sha256.0.as_slice()))
+        .filter(blobs::state.eq(rows::blob_state_name(BlobState::Active)))
+        .filter(blobs::verdict.eq(rows::verdict_name(VerdictKind::Clean)))
+        .filter(blobs::signatures.eq(signatures));
+    Ok(diesel::select(diesel::dsl::exists(clean)).get_result(conn).await?)
 }
 
 /// The blob to be shared, if it is still ACTIVE and of the same bytes, with the better of the two verdicts stored: one on
@@ -145,10 +156,23 @@ pub(in super::super) async fn find_blob(
     row.map(Blob::try_from).transpose()
 }
 
-/// A commit of the same bytes is waited for and its blob hit, or it finds what was found: by the number that the database
-/// gives each hit, whatever the clocks of the nodes say.
+/// The hit of an upload: none, if somebody has released it since the upload asked, or if newer signatures, by which blobs
+/// are judged, call the bytes clean. The rescan's row is locked as by who releases, so that one of the two sees the other.
 pub(super) async fn quarantine(conn: &mut Conn, sha256: Sha256, hit: Hit) -> Result<u64, StoreError> {
+    let target = rescan::changed(conn).await?.target();
     change_content(conn, &sha256).await?;
+    let now = time(conn, hit.verdict.at).await?;
+    if releases::is_released(conn, sha256, &hit.signature, now).await?
+        || target.is_later_than(hit.made) && is_clean_by(conn, &sha256, &target.signatures).await?
+    {
+        return Ok(0);
+    }
+    put_into_quarantine(conn, sha256, hit).await
+}
+
+/// With the content locked: a commit of the same bytes was waited for and its blob is hit, or it finds what was found: by
+/// the number that the database gives each hit, whatever the clocks of the nodes say.
+pub(super) async fn put_into_quarantine(conn: &mut Conn, sha256: Sha256, hit: Hit) -> Result<u64, StoreError> {
     let Hit { signature, verdict, made, number: _ } = hit;
     let known = find_hit(conn, &sha256).await?;
     // One by the same signatures, or by newer ones, says more than this.
@@ -177,6 +201,7 @@ pub(super) async fn quarantine(conn: &mut Conn, sha256: Sha256, hit: Hit) -> Res
             blobs::signatures.eq(&verdict.signatures),
             blobs::scanned_at.eq(verdict.at.0),
             blobs::signature.eq(&signature),
+            blobs::quarantined_at.eq(verdict.at.0),
         ))
         .execute(conn)
         .await?;

@@ -8,7 +8,7 @@ use diesel_async::RunQueryDsl;
 
 use super::{
     Conn, change_content,
-    content::{find_hit, forget_hit, quarantine},
+    content::{find_hit, forget_hit, put_into_quarantine},
     events, is_read_only_by_now, releases,
     rescan::{self, RescanRow},
     rows::{self, BlobRow},
@@ -122,17 +122,17 @@ async fn let_out(
     events::write_all(conn, &vec![event; out], verdict.at).await
 }
 
-/// Nothing was found: newer signatures clear what older ones found, and no others do.
+/// Nothing was found: that clears what others found, unless theirs are newer signatures.
 async fn clear(conn: &mut Conn, scan: &Scan<'_>) -> Result<Judged, Stop> {
     let Scan { blob, target, at, now: _ } = scan;
     let known = find_hit(conn, &blob.sha256).await?;
     let verdict = target.verdict(VerdictKind::Clean, *at);
-    let (signatures, made, signature) = match &known {
-        Some(hit) => (&hit.verdict.signatures, hit.made, hit.signature.as_str()),
-        None => (&blob.verdict.signatures, None, ""),
+    let (signatures, signature) = match &known {
+        Some(hit) => (&hit.verdict.signatures, hit.signature.as_str()),
+        None => (&blob.verdict.signatures, ""),
     };
     let is_quarantined = blob.state == BlobState::Quarantined;
-    let stands = known.is_some() && !target.clears(signatures, made);
+    let stands = known.as_ref().is_some_and(|hit| !target.clears(hit));
     if stands || is_quarantined && *signatures == target.signatures {
         return Ok(Judged::Kept);
     }
@@ -205,7 +205,8 @@ async fn is_braked(conn: &mut Conn, scan: &Scan<'_>, signature: &str, row: &Resc
 async fn hit(conn: &mut Conn, scan: &Scan<'_>, signature: String) -> Result<Judged, Stop> {
     let Scan { blob, target, at, now: _ } = scan;
     let verdict = target.verdict(VerdictKind::Infected, *at);
-    let hits = quarantine(conn, blob.sha256, Hit { number: 0, signature, verdict, made: target.made }).await?;
+    let found = Hit { number: 0, signature, verdict, made: target.made };
+    let hits = put_into_quarantine(conn, blob.sha256, found).await?;
     if let Some(Hit { signature, verdict, .. }) = find_hit(conn, &blob.sha256).await? {
         let theirs = blobs::table
             .filter(blobs::sha256.eq(blob.sha256.0.as_slice()))

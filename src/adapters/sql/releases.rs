@@ -3,6 +3,8 @@
 //! A release is written with the rescan's row locked: whoever puts something into quarantine for what it releases is over by
 //! then, or sees it. Not here: what a release means for a scan (`judging.rs`, `app/`).
 
+use std::collections::HashMap;
+
 use diesel::{dsl::exists, prelude::*, sql_types::BigInt};
 use diesel_async::RunQueryDsl;
 
@@ -130,6 +132,7 @@ pub(super) async fn create(conn: &mut Conn, new: NewRelease) -> Result<(Release,
         None => {
             let same = releases::table.filter(releases::sha256.is_null()).filter(releases::signature.eq(&signature));
             diesel::update(same.filter(in_force())).set(ended).execute(conn).await?;
+            rescan::settle(conn, &signature).await?;
         }
     }
     let (by_kind, by_id, by_service) = events::actor_columns(&by);
@@ -224,6 +227,8 @@ pub(in super::super) async fn list(
 
 pub(super) async fn end(conn: &mut Conn, number: i64, by: Actor, told_at: Time) -> Result<Release, Stop> {
     let now = time(conn, told_at).await?;
+    // Before the release, as whoever makes one.
+    rescan::changed(conn).await?;
     let row = releases::table.find(number).select(ReleaseRow::as_select());
     let row: Option<ReleaseRow> = changing!(row).first(conn).await.optional()?;
     let row = row.ok_or_else(Refusal::not_found)?;
@@ -231,6 +236,8 @@ pub(super) async fn end(conn: &mut Conn, number: i64, by: Actor, told_at: Time) 
         return Ok(row.release()?);
     }
     diesel::update(releases::table.find(number)).set(releases::until.eq(now.0)).execute(conn).await?;
+    // A walk that is under way begins anew.
+    rescan::free(conn, now).await?;
     events::write(conn, &Event::new(EventKind::ReleaseEnded, by).detail(&row.signature), told_at).await?;
     Ok(Release { until: Some(now), ..row.release()? })
 }
@@ -241,6 +248,12 @@ pub(in super::super) async fn list_quarantine(
 ) -> Result<Vec<(i64, QuarantinedBlob)>, StoreError> {
     let QuarantineQuery { signature, before, limit } = query;
     let found = candidates::quarantined(conn, signature, before.unwrap_or(i64::MAX), limit).await?;
+    let since = blobs::table
+        .filter(blobs::id.eq_any(found.iter().map(|one| one.blob.id)))
+        .select((blobs::id, blobs::quarantined_at))
+        .load::<(i64, Option<i64>)>(conn)
+        .await?;
+    let since: HashMap<i64, Time> = since.into_iter().filter_map(|(id, at)| Some((id, Time(at?)))).collect();
     let mut page = Vec::with_capacity(found.len());
     for Candidate { blob, signature, .. } in found {
         let theirs = files::table.filter(files::blob_id.eq(blob.id));
@@ -252,7 +265,7 @@ pub(in super::super) async fn list_quarantine(
             sha256: blob.sha256,
             size: blob.size,
             signature: signature.unwrap_or_default(),
-            quarantined_at: blob.verdict.at,
+            quarantined_at: since.get(&blob.id).copied().unwrap_or(blob.verdict.at),
             files: count.unsigned_abs(),
             file_ids: ids.collect::<Result<_, StoreError>>()?,
             verdict: blob.verdict,

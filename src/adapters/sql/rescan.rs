@@ -14,7 +14,7 @@ use super::{
     rows::corrupt,
     schema::{
         blobs,
-        quarantine::{braked_signatures, releases, rescan},
+        quarantine::{braked_signatures, releases, rescan, scan_failures},
     },
     statement::Statement,
     time,
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     domain::{
         Reason, Refusal, Time,
-        quarantine::{Phase, Spent, Target},
+        quarantine::{Holder, LEFT_SECS, Phase, RescanRule, Spent, Target},
     },
     ports::{Braked, Counted, Rescan, RescanLease, Stop, StoreError, TakeRescan},
 };
@@ -69,7 +69,8 @@ fn count(n: u64) -> i64 {
 }
 
 impl RescanRow {
-    fn target(&self) -> Target {
+    /// The signatures that it goes by.
+    pub(super) fn target(&self) -> Target {
         Target { engine: self.engine.clone(), signatures: self.target.clone(), made: self.made.map(Time) }
     }
 
@@ -78,7 +79,7 @@ impl RescanRow {
         Spent { since: Time(self.window_since), bytes, blobs }
     }
 
-    fn rescan(self, is_stale: bool, newest: i64, now: Time) -> Result<Rescan, StoreError> {
+    fn rescan(self, (is_stale, is_left): (bool, bool), newest: i64, now: Time) -> Result<Rescan, StoreError> {
         let target = self.target();
         let spent = self.spent();
         Ok(Rescan {
@@ -99,6 +100,7 @@ impl RescanRow {
             started_at: self.started_at.map(Time),
             ended_at: self.ended_at.map(Time),
             is_stale,
+            is_left,
             newest,
             now,
             rule: self.rule,
@@ -116,6 +118,17 @@ async fn is_stale(conn: &mut Conn, row: &RescanRow, now: Time) -> Result<bool, S
     Ok(diesel::select(diesel::dsl::exists(ended)).get_result(conn).await?)
 }
 
+/// Something is to be done, and nobody has done it for long.
+async fn is_left(conn: &mut Conn, row: &RescanRow, now: Time) -> Result<bool, StoreError> {
+    let since = now.plus_secs(-LEFT_SECS).0;
+    if row.lease_until > since || row.phase != Phase::New.name() {
+        return Ok(row.lease_until <= since);
+    }
+    let next = blobs::table.filter(blobs::id.gt(row.position)).order(blobs::id).select(blobs::created_at);
+    let next: Option<i64> = next.first(conn).await.optional()?;
+    Ok(next.is_some_and(|at| at <= since))
+}
+
 async fn newest(conn: &mut Conn) -> Result<i64, StoreError> {
     let newest = blobs::table.filter(blobs::id.gt(0)).order(blobs::id.desc()).select(blobs::id);
     Ok(newest.first(conn).await.optional()?.unwrap_or(0))
@@ -124,8 +137,9 @@ async fn newest(conn: &mut Conn) -> Result<i64, StoreError> {
 pub(in super::super) async fn find(conn: &mut Conn, now: Time) -> Result<Rescan, StoreError> {
     let now = time(conn, now).await?;
     let row: RescanRow = rescan::table.find(1_i64).select(RescanRow::as_select()).first(conn).await?;
-    let (is_stale, newest) = (is_stale(conn, &row, now).await?, newest(conn).await?);
-    row.rescan(is_stale, newest, now)
+    let seen = (is_stale(conn, &row, now).await?, is_left(conn, &row, now).await?);
+    let newest = newest(conn).await?;
+    row.rescan(seen, newest, now)
 }
 
 pub(in super::super) async fn count_blobs(conn: &mut Conn, signatures: String) -> Result<Counted, StoreError> {
@@ -157,21 +171,31 @@ pub(super) async fn take(conn: &mut Conn, take: TakeRescan) -> Result<Option<(Re
     let TakeRescan { node, target, rule, counted, now, lease_secs } = take;
     let now = time(conn, now).await?;
     let row = changed(conn).await?;
-    let same = row.target == target.signatures;
-    let newer = !same && target.is_newer_than(&row.target());
+    let (known, is_left) = (row.target(), is_left(conn, &row, now).await?);
+    let over = target.takes_over(&node, &Holder { target: &known, node: &row.node, is_left });
     let elsewhere = row.lease_until > now.0 && row.node != node;
-    if !newer && (!same || elsewhere) {
+    if !over && (row.target != target.signatures || elsewhere) {
         return Ok(None);
     }
     let lease = RescanLease { fence: row.fence.saturating_add(1) };
     let until = now.plus_secs(lease_secs).0;
     let taken = (rescan::node.eq(&node), rescan::fence.eq(lease.fence), rescan::lease_until.eq(until));
     diesel::update(rescan::table.find(1_i64)).set(taken).execute(conn).await?;
-    if newer {
-        diesel::delete(braked_signatures::table).execute(conn).await?;
+    if over {
+        // What hit too much, and what somebody has confirmed, is nothing new to these signatures.
+        let plain = braked_signatures::at.is_null().and(braked_signatures::confirmed.eq(false));
+        diesel::delete(braked_signatures::table.filter(plain)).execute(conn).await?;
+        let by = braked_signatures::target.eq(&target.signatures);
+        diesel::update(braked_signatures::table).set(by).execute(conn).await?;
+        // What older signatures failed on counts no more.
+        let older = scan_failures::table.filter(scan_failures::signatures.ne(&target.signatures));
+        diesel::delete(older).execute(conn).await?;
     }
-    if newer || row.rule != rule || is_stale(conn, &row, now).await? {
+    if over || row.rule != rule || is_stale(conn, &row, now).await? {
         begin(conn, now).await?;
+        for signature in RescanRule::ignored_in(&rule) {
+            settle(conn, signature).await?;
+        }
         let Counted { blobs, left_blobs, left_bytes } = counted.unwrap_or(Counted {
             blobs: row.blobs.unsigned_abs(),
             left_blobs: row.left_blobs.unsigned_abs(),
@@ -214,13 +238,28 @@ async fn begin(conn: &mut Conn, now: Time) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// What this signature hits counts for nothing: nobody need look.
+pub(super) async fn settle(conn: &mut Conn, signature: &str) -> Result<(), StoreError> {
+    let settled = braked_signatures::at.eq(None::<i64>);
+    diesel::update(braked_signatures::table.find(signature)).set(settled).execute(conn).await?;
+    Ok(())
+}
+
+/// Whoever scans is refused, and anyone may take it.
+pub(super) async fn free(conn: &mut Conn, now: Time) -> Result<(), StoreError> {
+    let row = changed(conn).await?;
+    let freed = (rescan::fence.eq(row.fence.saturating_add(1)), rescan::lease_until.eq(now.0));
+    diesel::update(rescan::table.find(1_i64)).set(freed).execute(conn).await?;
+    Ok(())
+}
+
 /// Without a rule, whoever takes it next begins anew.
 pub(super) async fn restart(conn: &mut Conn, confirm: Option<String>, now: Time) -> Result<(), StoreError> {
     let now = time(conn, now).await?;
     let row = changed(conn).await?;
     begin(conn, now).await?;
-    let free = (rescan::rule.eq(""), rescan::fence.eq(row.fence.saturating_add(1)), rescan::lease_until.eq(now.0));
-    diesel::update(rescan::table.find(1_i64)).set(free).execute(conn).await?;
+    free(conn, now).await?;
+    diesel::update(rescan::table.find(1_i64)).set(rescan::rule.eq("")).execute(conn).await?;
     let Some(signature) = confirm else { return Ok(()) };
     let word = (braked_signatures::confirmed.eq(true), braked_signatures::at.eq(None::<i64>));
     let found = diesel::update(braked_signatures::table.find(&signature)).set(word).execute(conn).await?;
@@ -259,6 +298,12 @@ pub(super) async fn note(
     let ended_at = row.ended_at.or(ended.then_some(now.0));
     let noted = (rescan::phase.eq(phase.name()), rescan::position.eq(cursor), rescan::ended_at.eq(ended_at));
     diesel::update(rescan::table.find(1_i64)).set(noted).execute(conn).await?;
+    if ended && row.ended_at.is_none() {
+        // Stopped by what it hit before, and hits nothing more.
+        let no_more = braked_signatures::at.is_not_null().and(braked_signatures::confirmed.eq(false));
+        let no_more = no_more.and(braked_signatures::hits.le(braked_signatures::quarantined));
+        diesel::delete(braked_signatures::table.filter(no_more)).execute(conn).await?;
+    }
     Ok(())
 }
 

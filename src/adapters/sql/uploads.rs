@@ -173,8 +173,7 @@ pub(in super::super) async fn find_multipart(
 ///
 /// It may run again after its commit whose answer was lost: then it finds the file that it made.
 pub(super) async fn commit(conn: &mut Conn, commit: Commit) -> Result<Committed, Stop> {
-    let Commit { intent, cleared, caller, file_id, code_hash, bytes, verdict, weighed, antivirus, grace_secs, now } =
-        commit;
+    let Commit { intent, cleared, caller, file_id, code_hash, bytes, verdict, weighed, grace_secs, now } = commit;
     let running = uploads::table
         .filter(uploads::id.eq(intent.id))
         .filter(uploads::key.eq(intent.key.0.as_slice()))
@@ -195,11 +194,9 @@ pub(super) async fn commit(conn: &mut Conn, commit: Commit) -> Result<Committed,
     };
     // First: a hit that is under way is waited for, and then seen.
     hold_content(conn, &cleared.received.sha256).await?;
-    if antivirus || content::is_looked(&verdict) {
-        match content::find_hit(conn, &cleared.received.sha256).await? {
-            Some(hit) if weighed != Some(hit.number) => return Ok(Committed::Hit(Box::new(hit))),
-            Some(_) | None => {}
-        }
+    match content::find_hit(conn, &cleared.received.sha256).await? {
+        Some(hit) if weighed != Some(hit.number) => return Ok(Committed::Hit(Box::new(hit))),
+        Some(_) | None => {}
     }
     let cleared_hit = weighed.filter(|_| verdict.kind == VerdictKind::Clean);
     let blob = match bytes {

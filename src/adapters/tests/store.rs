@@ -27,6 +27,7 @@ pub mod run_races;
 pub mod runs;
 pub mod settings;
 pub mod stats;
+pub mod taking;
 pub mod uploads;
 pub mod vitals;
 pub mod world;
@@ -72,8 +73,10 @@ contract! {
         names_are_not_told_for_another_store_nor_for_removing_in_read_only;
         blobs_are_walked_in_the_order_of_their_rows_and_tell_who_needs_them;
         rows_that_do_not_fit_together_are_found_window_by_window;
+        a_blob_that_no_file_needs_is_found_and_leaves_unless_one_needs_it_by_then;
         what_a_check_found_is_kept_once_in_its_order_and_reads_back;
         checks_are_forgotten_a_day_after_their_end_with_what_they_found;
+        a_check_that_is_gone_on_with_lives_on_and_one_that_is_left_makes_room;
         the_place_of_the_check_is_kept_with_its_events_and_a_fenced_one_changes_nothing;
     }
     erasing {
@@ -135,6 +138,8 @@ contract! {
         what_is_on_its_way_out_is_neither_found_nor_shared_nor_hit_nor_named;
         a_row_of_bytes_goes_once_they_are_gone_from_the_store_that_counts_and_come_no_more;
         purging_at_once_is_for_who_may_and_reaches_it_and_keeps_what_is_held;
+        what_a_file_needs_never_leaves_and_one_that_was_brought_back_is_purged_with_others;
+        a_batch_says_that_there_may_be_more_when_it_found_as_many_as_it_was_asked_for;
     }
     quarantine {
         bytes_are_released_from_what_was_found_in_them_and_from_nothing_else;
@@ -143,6 +148,8 @@ contract! {
         a_release_counts_until_its_time_and_newer_signatures_that_find_nothing_end_its_need;
         a_hit_that_is_ignored_lets_its_blobs_out_as_released;
         what_lies_in_quarantine_is_listed_with_its_files_the_newest_blob_first;
+        what_is_released_by_then_is_not_put_into_quarantine_by_the_hit_of_an_upload;
+        since_when_it_lies_in_quarantine_stays_while_newer_signatures_find_it_again;
     }
     races {
         streams_with_one_request_id_that_begin_at_once_leave_one_file;
@@ -188,6 +195,15 @@ contract! {
     settings {
         settings_are_stored_under_one_version_and_an_old_etag_changes_nothing;
         nothing_is_changed_after_read_only_was_set_whatever_a_node_believes;
+    }
+    taking {
+        of_sets_of_one_day_that_of_the_node_that_scans_counts_and_two_nodes_do_not_take_turns;
+        of_sets_without_a_day_that_of_the_node_that_scans_counts_and_two_nodes_do_not_take_turns;
+        another_set_of_the_same_day_clears_a_hit_and_an_older_one_does_not;
+        a_brake_and_a_word_on_a_signature_outlast_newer_ones_until_it_hits_nothing_more;
+        a_signature_that_is_ignored_or_released_is_told_as_stopped_no_more;
+        a_release_that_is_ended_by_hand_stops_the_walk_which_begins_anew;
+        an_upload_to_a_node_that_lags_behind_puts_nothing_into_quarantine_that_newer_ones_call_clean;
     }
     uploads {
         a_committed_upload_is_found_with_everything_it_was_made_of;

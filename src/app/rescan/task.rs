@@ -16,7 +16,7 @@ use crate::{
     ports::{RunLease, Stop},
 };
 
-/// A scanner, or another node's walk, is waited for so long.
+/// A scanner, or another node's walk, is waited for so long since the last blob.
 const WAIT: Duration = Duration::from_secs(60);
 /// How often it is asked for, and the run for its end.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -56,7 +56,7 @@ impl App {
         lease: RunLease,
         report: &mut TaskReport,
     ) -> Result<Outcome, Error> {
-        let until = Instant::now() + WAIT;
+        let mut until = Instant::now() + WAIT;
         let mut tally = Tally { blobs: report.done, bytes: report.bytes, failed: report.failed };
         loop {
             let turn = tokio::time::timeout_at(until, self.rescanning.take_turn()).await;
@@ -65,19 +65,24 @@ impl App {
                 return Ok(Outcome::Cancelled);
             }
             let Ok(_turn) = turn else { return Ok(Outcome::Done) };
+            let before = tally;
             let ended = self.walk_blobs(&mut of_run, &mut tally).await;
             *report = of_run.told(&tally);
+            if tally != before {
+                until = Instant::now() + WAIT;
+            }
             let over = Instant::now() >= until;
             match ended? {
                 Ended::AllDone | Ended::Off => return Ok(Outcome::Done),
                 Ended::BudgetSpent(_) => return Ok(Outcome::BudgetSpent),
                 Ended::Asked => return Ok(Outcome::Cancelled),
-                Ended::Elsewhere if over => return Ok(Outcome::Done),
-                Ended::NoScanner if over => {
-                    tracing::warn!("no scanner has a slot to spare: blobs are scanned anew later");
+                Ended::NoScanner if over && self.scanning.judging().is_err() => {
+                    tracing::warn!("no scanner works: blobs are scanned anew later");
                     return Ok(Outcome::Failed);
                 }
-                Ended::Elsewhere | Ended::NoScanner => tokio::time::sleep(ASK_EVERY).await,
+                // The background goes on.
+                Ended::Elsewhere | Ended::NoScanner | Ended::Changed if over => return Ok(Outcome::Done),
+                Ended::Elsewhere | Ended::NoScanner | Ended::Changed => tokio::time::sleep(ASK_EVERY).await,
             }
         }
     }

@@ -92,7 +92,9 @@ impl App {
             tracing::info!(blobs, bytes, failed, "blobs were scanned anew");
         }
         match walked {
-            Ok(Ended::AllDone | Ended::Off | Ended::Elsewhere | Ended::Asked | Ended::NoScanner) => LOOK_EVERY,
+            Ok(Ended::AllDone | Ended::Off | Ended::Elsewhere | Ended::Asked | Ended::NoScanner | Ended::Changed) => {
+                LOOK_EVERY
+            }
             Ok(Ended::BudgetSpent(until)) => {
                 let left = until.0.saturating_sub(self.clock.now().0).unsigned_abs();
                 Duration::from_micros(left).clamp(LOOK_EVERY, LOOK_AGAIN)

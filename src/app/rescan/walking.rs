@@ -1,7 +1,7 @@
 //! The walk through all blobs, from where the last one stopped: those that are due are scanned anew.
 //!
 //! One node walks at a time, under a lease; whoever lost it is refused with the next thing it writes. Not here: when a node
-//! walks (`turns.rs`), which blobs are due ([`crate::domain::quarantine`]), what a scan changes (`adapters/`).
+//! walks (`turns.rs`), one blob of it (`one.rs`), which blobs are due ([`crate::domain::quarantine`]).
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,17 +10,14 @@ use tokio::time::Instant;
 
 use super::{
     super::{App, Error},
-    budget,
-    fetching::Fetch,
-    judgement, tell,
+    one::One,
 };
 use crate::{
     domain::{
         Reason, Time,
-        admission::Finding,
-        quarantine::{Candidate, Judged, KILLER, KILLS, LEASE_SECS, Phase, RescanRule, Target, is_due},
+        quarantine::{LEASE_SECS, Phase, RescanRule, SETTLED_SECS, Target, is_due},
     },
-    ports::{BlobError, Counted, JudgeBlob, Rescan, RescanLease, Stop, TakeRescan},
+    ports::{Counted, Rescan, RescanLease, Stop, TakeRescan},
 };
 
 /// Blobs that are looked at by one question.
@@ -29,10 +26,8 @@ const PAGE: u32 = 500;
 const RENEW_EVERY: Duration = Duration::from_secs(20);
 /// After a failure, how soon it is tried again.
 const RENEW_AGAIN: Duration = Duration::from_secs(1);
-/// How long a scan waits for a slot that no upload needs.
-const SPARE_WITHIN: Duration = Duration::from_secs(60);
-/// Bytes that cannot be read are tried so often.
-const READS: u32 = 3;
+/// How often it is looked whether a release has ended.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// How a walk ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,10 +38,12 @@ pub(super) enum Ended {
     Off,
     /// The hour's budget is spent, until then.
     BudgetSpent(Time),
-    /// Another node goes on, or this one's signatures are older than those of the rescan.
+    /// Another node goes on, or has the signatures that count.
     Elsewhere,
-    /// No scanner may judge, or none has a slot to spare, or its signatures changed.
+    /// No scanner may judge, or none has a slot to spare.
     NoScanner,
+    /// Signatures or settings are not those of its beginning, or a release has ended: another walk begins anew.
+    Changed,
     /// It was asked to stop.
     Asked,
 }
@@ -66,18 +63,13 @@ pub(super) trait Watched: Send {
     async fn may_go_on(&mut self, tally: &Tally) -> Result<bool, Stop>;
 }
 
-/// What became of one blob.
-enum One {
-    Done,
-    Failed,
-    Stopped(Ended),
-}
-
 /// By what a walk judges.
-struct Walk {
-    lease: RescanLease,
-    target: Target,
-    rule: RescanRule,
+pub(super) struct Walk {
+    pub(super) lease: RescanLease,
+    pub(super) target: Target,
+    pub(super) rule: RescanRule,
+    /// When it was last looked whether a release has ended.
+    looked: Instant,
 }
 
 impl App {
@@ -93,13 +85,13 @@ impl App {
         let now = self.clock.now();
         let known = self.store.find_rescan(now).await?;
         let same = known.target.signatures == target.signatures;
-        if !same && !target.is_newer_than(&known.target) {
+        // Before all is counted: whoever goes on with it sees by itself that it has to begin anew.
+        let elsewhere = known.is_leased && known.node != self.node;
+        let may_take = if same { !elsewhere } else { target.takes_over(&self.node, &known.holder()) };
+        if !may_take {
             return Ok(Ended::Elsewhere);
         }
         let mut anew = !same || known.rule != rule.text() || known.is_stale;
-        if !anew && known.is_leased && known.node != self.node {
-            return Ok(Ended::Elsewhere);
-        }
         if !anew && self.came_unscanned(&known, &target, &rule).await? {
             self.store.restart_rescan(None, now).await?;
             anew = true;
@@ -122,9 +114,9 @@ impl App {
             let (signatures, blobs) = (&target.signatures, rescan.counted.left_blobs);
             tracing::info!(signatures, blobs, "blobs are scanned anew");
         }
-        let walk = Walk { lease, target, rule };
+        let mut walk = Walk { lease, target, rule, looked: Instant::now() };
         let walked = tokio::select! {
-            walked = self.walk(&walk, rescan, watched, tally) => walked,
+            walked = self.walk(&mut walk, rescan, watched, tally) => walked,
             lost = self.keep_rescan(lease) => Err(lost.into()),
         };
         // Another node need not wait for its end.
@@ -141,7 +133,7 @@ impl App {
             return Ok(false);
         }
         let last = self.store.list_candidates(Phase::NotScanned, i64::MAX, 1, self.clock.now()).await?;
-        let since = last.first().filter(|one| one.blob.id > known.cursor);
+        let since = last.first().filter(|one| one.blob.id > known.cursor && Some(one.created_at) > known.started_at);
         Ok(since.is_some_and(|one| is_due(Phase::NotScanned, one, target, rule)))
     }
 
@@ -163,38 +155,46 @@ impl App {
 
     async fn walk(
         self: &Arc<Self>,
-        walk: &Walk,
+        walk: &mut Walk,
         rescan: Rescan,
         watched: &mut dyn Watched,
         tally: &mut Tally,
     ) -> Result<Ended, Error> {
-        let Rescan { mut phase, mut cursor, top, mut ended_at, .. } = rescan;
+        let Rescan { mut phase, mut cursor, top, mut ended_at, now, .. } = rescan;
+        // Where the next walk goes on: not behind blobs so young that one with a lower id may still come. And what is stored.
+        let young = now.plus_secs(-SETTLED_SECS);
+        let (mut place, mut stored, mut settled) = (cursor, cursor, true);
         loop {
             let page = self.store.list_candidates(phase, cursor, PAGE, self.clock.now()).await?;
-            let (full, some) = (page.len() >= PAGE as usize, !page.is_empty());
+            let full = page.len() >= PAGE as usize;
             for candidate in page {
-                cursor = candidate.blob.id;
+                let (bytes, id) = (candidate.blob.size, candidate.blob.id);
+                settled &= phase != Phase::New || candidate.created_at <= young;
+                cursor = id;
+                place = if settled { id } else { place };
                 if !is_due(phase, &candidate, &walk.target, &walk.rule) {
                     continue;
                 }
                 if let Some(ended) = self.may_walk(walk, watched, tally).await? {
                     return Ok(ended);
                 }
-                let (bytes, id) = (candidate.blob.size, candidate.blob.id);
-                match self.rescan_one(walk, candidate).await? {
+                match self.rescan_one(walk, phase, candidate).await? {
                     One::Done => {
                         tally.blobs += 1;
                         tally.bytes += bytes;
+                        stored = id;
                     }
-                    One::Failed => {
-                        tally.failed += 1;
-                        self.store.note_rescan(walk.lease, phase, id, false, self.clock.now()).await?;
-                    }
+                    One::Failed => tally.failed += 1,
                     One::Stopped(ended) => return Ok(ended),
+                }
+                if place != stored {
+                    self.store.note_rescan(walk.lease, phase, place, false, self.clock.now()).await?;
+                    stored = place;
                 }
             }
             if full {
-                self.store.note_rescan(walk.lease, phase, cursor, false, self.clock.now()).await?;
+                self.store.note_rescan(walk.lease, phase, place, false, self.clock.now()).await?;
+                stored = place;
                 if let Some(ended) = self.may_walk(walk, watched, tally).await? {
                     return Ok(ended);
                 }
@@ -202,13 +202,14 @@ impl App {
                 continue;
             }
             let Some(next) = phase.next() else {
-                if some {
-                    self.store.note_rescan(walk.lease, phase, cursor, true, self.clock.now()).await?;
+                if place != stored {
+                    self.store.note_rescan(walk.lease, phase, place, true, self.clock.now()).await?;
                 }
                 return Ok(Ended::AllDone);
             };
             phase = next;
             cursor = if phase.is_ascending() { top } else { i64::MAX };
+            (place, stored) = (cursor, cursor);
             let ends = phase == Phase::New;
             self.store.note_rescan(walk.lease, phase, cursor, ends, self.clock.now()).await?;
             if ends && ended_at.is_none() {
@@ -219,114 +220,28 @@ impl App {
     }
 
     /// Whether the walk may go on, as it began.
-    async fn may_walk(&self, walk: &Walk, watched: &mut dyn Watched, tally: &Tally) -> Result<Option<Ended>, Error> {
+    async fn may_walk(
+        &self,
+        walk: &mut Walk,
+        watched: &mut dyn Watched,
+        tally: &Tally,
+    ) -> Result<Option<Ended>, Error> {
         if !watched.may_go_on(tally).await? {
             return Ok(Some(Ended::Asked));
         }
         self.need_writable()?;
-        Ok(match RescanRule::of(&self.settings()) {
-            None => Some(Ended::Off),
-            Some(rule) if rule != walk.rule => Some(Ended::NoScanner),
-            Some(_) if self.scanning.judging().ok().as_ref() != Some(&walk.target) => Some(Ended::NoScanner),
-            Some(_) => None,
+        if walk.looked.elapsed() >= LOOK_EVERY {
+            walk.looked = Instant::now();
+            if self.store.find_rescan(self.clock.now()).await?.is_stale {
+                return Ok(Some(Ended::Changed));
+            }
+        }
+        Ok(match (RescanRule::of(&self.settings()), self.scanning.judging()) {
+            (None, _) => Some(Ended::Off),
+            (Some(rule), _) if rule != walk.rule => Some(Ended::Changed),
+            (Some(_), Err(_)) => Some(Ended::NoScanner),
+            (Some(_), Ok(target)) if target != walk.target => Some(Ended::Changed),
+            (Some(_), Ok(_)) => None,
         })
-    }
-
-    async fn rescan_one(self: &Arc<Self>, walk: &Walk, candidate: Candidate) -> Result<One, Error> {
-        let Walk { lease, target, rule } = walk;
-        let (sha256, size) = (candidate.blob.sha256, candidate.blob.size);
-        let (finding, at) = loop {
-            let before = match self.count_failures(sha256, &target.signatures).await {
-                Err(error) if error.reason() == Some(Reason::ScannerDown) => return Ok(One::Stopped(Ended::NoScanner)),
-                counted => counted?,
-            };
-            if before >= KILLS {
-                break (Finding::Unscannable { cause: KILLER.to_owned() }, self.clock.now());
-            }
-            if !self.scanning.wait_spare(target, SPARE_WITHIN).await {
-                return Ok(One::Stopped(Ended::NoScanner));
-            }
-            let hour = budget(&self.settings());
-            if let Some(until) = self.store.spend_budget(*lease, size, hour, self.clock.now()).await? {
-                return Ok(One::Stopped(Ended::BudgetSpent(until)));
-            }
-            let fetched = match self.read_blob(&candidate).await? {
-                Some(Fetch::Whole(fetched)) => fetched,
-                Some(Fetch::Corrupt) => {
-                    self.record_corrupt_blob().await;
-                    return Ok(One::Failed);
-                }
-                Some(Fetch::Gone) | None => return Ok(One::Failed),
-            };
-            let mut failed = false;
-            let begun = self.clock.now();
-            let found = self.scanning.find_verdict(None, None, fetched.source(), begun, &mut failed).await;
-            match found {
-                Ok((finding, verdict)) if verdict.signatures == target.signatures => {
-                    if before > 0 {
-                        self.forget_failures(sha256).await;
-                    }
-                    break (finding, verdict.at);
-                }
-                Ok(_) => return Ok(One::Stopped(Ended::NoScanner)),
-                // Perhaps its doing: once more, as soon as the scanner works again.
-                Err(_) if failed => {
-                    self.scanning.doubt();
-                    if !self.is_proved_after(begun).await {
-                        return Ok(One::Stopped(Ended::NoScanner));
-                    }
-                    let now = self.clock.now();
-                    let times = self.store.note_failures(sha256, &target.signatures, 1, now).await?;
-                    tracing::warn!(times, %sha256, "a file brings the scanner down");
-                }
-                Err(error) if matches!(error.reason(), Some(Reason::ScannerDown | Reason::Busy)) => {
-                    return Ok(One::Stopped(Ended::NoScanner));
-                }
-                Err(error) => return Err(error),
-            }
-        };
-        let judge = JudgeBlob {
-            lease: Some(*lease),
-            seen: candidate,
-            found: judgement(&finding, rule),
-            target: target.clone(),
-            at,
-            now: self.clock.now(),
-        };
-        crate::fault_point!("Q1");
-        let judged = self.store.judge_blob(judge).await?;
-        crate::fault_point!("Q2");
-        tell(&judged);
-        if judged == Judged::Braked
-            && let Finding::Found { signature, .. } = &finding
-        {
-            tracing::warn!(signature, "this signature hits too many blobs: it puts no more into quarantine");
-        }
-        Ok(One::Done)
-    }
-
-    /// The bytes; `None` for some that cannot be read while others can: they stop no other.
-    async fn read_blob(self: &Arc<Self>, candidate: &Candidate) -> Result<Option<Fetch>, Error> {
-        let mut pause = RENEW_AGAIN;
-        for _ in 1..READS {
-            match self.fetch(&candidate.blob).await {
-                Err(Error::Blob(BlobError::Unavailable(error))) => {
-                    tracing::warn!(%error, "a blob could not be read to be scanned; it is tried again");
-                }
-                fetched => return fetched.map(Some),
-            }
-            tokio::time::sleep(pause).await;
-            pause *= 2;
-        }
-        let began = Instant::now();
-        match self.fetch(&candidate.blob).await {
-            Err(Error::Blob(BlobError::Unavailable(error))) => {
-                self.blobs.probe().await?;
-                let took = began.elapsed();
-                tracing::error!(%error, ?took, "a blob cannot be read while the store works: it is not scanned");
-                Ok(None)
-            }
-            fetched => fetched.map(Some),
-        }
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct Member {
     pub(super) total: u32,
     /// Scans that run or wait for a slot.
     load: AtomicU32,
+    /// Those of them that wait.
+    waiting: AtomicU32,
 }
 
 /// A slot, given back when dropped.
@@ -72,6 +74,7 @@ impl Member {
             large: Arc::new(Semaphore::new(total.saturating_sub(1).max(1) as usize)),
             total,
             load: AtomicU32::new(0),
+            waiting: AtomicU32::new(0),
             scanner,
             clock,
             state: watch::Sender::new(ScannerState::Unproved),
@@ -96,6 +99,11 @@ impl Member {
     /// Slots in use.
     pub(super) fn used(&self) -> u32 {
         self.total.saturating_sub(u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX))
+    }
+
+    /// Scans that wait for a slot.
+    pub(super) fn waiting(&self) -> u32 {
+        self.waiting.load(Relaxed)
     }
 
     /// Scans that run or wait, for each of its slots, in thousandths.
@@ -148,8 +156,7 @@ impl Member {
     }
 
     async fn take_slot(&self, size: u64) -> Slot {
-        metrics::gauge!(names::SCAN_QUEUE).increment(1);
-        let _queued = Queued;
+        let _queued = Queued::new(&self.waiting);
         let large = match size > LARGE_BYTES {
             true => Some(Arc::clone(&self.large).acquire_owned().await.expect("it is never closed")),
             false => None,
@@ -248,10 +255,19 @@ impl Member {
 }
 
 /// Counts one scan in the queue until it is dropped.
-struct Queued;
+struct Queued<'m>(&'m AtomicU32);
 
-impl Drop for Queued {
+impl<'m> Queued<'m> {
+    fn new(waiting: &'m AtomicU32) -> Self {
+        waiting.fetch_add(1, Relaxed);
+        metrics::gauge!(names::SCAN_QUEUE).increment(1);
+        Self(waiting)
+    }
+}
+
+impl Drop for Queued<'_> {
     fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
         metrics::gauge!(names::SCAN_QUEUE).decrement(1);
     }
 }

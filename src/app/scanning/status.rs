@@ -34,6 +34,8 @@ pub struct ScannerStatus {
     pub slots: u32,
     /// See `slots`.
     pub slots_used: u32,
+    /// Scans that wait for a slot.
+    pub waiting: u32,
     /// Each, in the order of the configuration.
     pub members: Vec<MemberStatus>,
 }
@@ -57,6 +59,8 @@ pub struct MemberStatus {
     pub slots: u32,
     /// See `slots`.
     pub slots_used: u32,
+    /// Scans that wait for one.
+    pub waiting: u32,
 }
 
 impl Scanning {
@@ -101,6 +105,7 @@ impl Scanning {
             canaries: canaries.unwrap_or_default(),
             slots: members.iter().map(|member| member.slots).sum(),
             slots_used: members.iter().map(|member| member.slots_used).sum(),
+            waiting: members.iter().map(|member| member.waiting).sum(),
             members,
         }
     }
@@ -126,6 +131,7 @@ async fn one(member: &Member, current: Option<&EngineVersion>) -> MemberStatus {
         canaries: member.canaries(),
         slots: member.total,
         slots_used: member.used(),
+        waiting: member.waiting(),
     }
 }
 

@@ -142,12 +142,16 @@ async fn each_file_goes_to_the_scanner_with_least_to_do() {
         tokio::task::yield_now().await;
     }
     assert_eq!((a.files(), b.files()), (2, 2), "two each, as many as they have slots; two wait");
+    let status = scanning.status(&Settings::default()).await;
+    let each: Vec<_> = status.members.iter().map(|m| (m.slots_used, m.waiting)).collect();
+    assert_eq!((status.slots_used, status.waiting, each), (4, 2, vec![(2, 1), (2, 1)]));
     a.go.add_permits(3);
     b.go.add_permits(3);
     while let Some(done) = running.join_next().await {
         done.expect("no panic").expect("clean");
     }
     assert_eq!((a.files(), b.files()), (3, 3));
+    assert_eq!(scanning.status(&Settings::default()).await.waiting, 0);
 }
 
 #[tokio::test]

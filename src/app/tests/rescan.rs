@@ -1,6 +1,7 @@
 //! The rescan over nodes that live, die and lag behind: where it goes on, what it costs, where it stops.
 //!
-//! Not here: what a scan anew does to a blob (the contract of the stores), and real scanners (`tests/it/quarantine.rs`).
+//! Not here: changes while it goes on (`rescan_anew.rs`), what a scan anew does to a blob (the contract of the stores), and
+//! real scanners (`tests/it/quarantine.rs`).
 
 use std::{
     sync::{Arc, MutexGuard, PoisonError},
@@ -24,23 +25,23 @@ use crate::{
 };
 
 impl World {
-    fn tell(&self) -> MutexGuard<'_, Told> {
+    pub fn tell(&self) -> MutexGuard<'_, Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is known of the blob whose bytes are these.
-    fn blob(&self, bytes: &str) -> Blob {
+    pub fn blob(&self, bytes: &str) -> Blob {
         let sha256 = super::node::sha256(bytes.as_bytes());
         let mut blobs = self.store.blobs();
         blobs.retain(|blob| blob.sha256 == sha256);
         blobs.pop().expect("it is stored")
     }
 
-    fn quarantined(&self) -> usize {
+    pub fn quarantined(&self) -> usize {
         self.store.blobs().iter().filter(|blob| blob.state == BlobState::Quarantined).count()
     }
 
-    async fn set(&self, app: &App, key: &'static str, value: SettingValue) {
+    pub async fn set(&self, app: &App, key: &'static str, value: SettingValue) {
         let version = self.store.settings_version().await.expect("in memory");
         self.store.save_settings(vec![(key, value)], version, Actor::SYSTEM, Time(0)).await.expect("saves");
         app.get_settings().await.expect("reads");
@@ -48,13 +49,13 @@ impl World {
 }
 
 /// A node whose scanner is at these signatures.
-async fn node(world: &World, node: usize, day: i64) -> Arc<App> {
+pub async fn node(world: &World, node: usize, day: i64) -> Arc<App> {
     world.tell().days[node] = day;
     world.start(node, &[]).await.expect("no faults").0
 }
 
 /// The watch over the scanner sees another version within some seconds.
-async fn now_at(world: &World, app: &App, node: usize, day: i64) {
+pub async fn now_at(world: &World, app: &App, node: usize, day: i64) {
     world.tell().days[node] = day;
     let mut state = app.scanning().subscribe();
     let seen = |state: &crate::app::ScannerState| matches!(state, crate::app::ScannerState::Proved { version, .. } if version.signatures == day.to_string());

@@ -11,7 +11,7 @@ use crate::domain::{
 fn candidate(state: BlobState, kind: VerdictKind, signatures: &str) -> Candidate {
     let verdict = Verdict { kind, engine: "e".into(), signatures: signatures.into(), at: Time(0) };
     let blob = Blob { id: 1, key: BlobKey([0; 16]), sha256: Sha256([0; 32]), size: 1, state, verdict };
-    Candidate { blob, signature: None, released: false, of_visitor: false }
+    Candidate { blob, signature: None, released: false, of_visitor: false, created_at: Time(0) }
 }
 
 fn target(signatures: &str, day: Option<i64>) -> Target {
@@ -44,7 +44,9 @@ fn each_blob_is_due_in_one_phase_before_the_walk_of_new_ones() {
         (Candidate { released: true, ..candidate(Active, Released, "2") }, None),
         (candidate(Purging, Clean, "1"), None),
     ] {
-        let expected: Vec<_> = phase.into_iter().chain(phase.map(|_| Phase::New)).collect();
+        // What came into quarantine since its own phase is met once more.
+        let again = phase.filter(|phase| *phase == Phase::Quarantined).map(|_| Phase::Rest);
+        let expected: Vec<_> = phase.into_iter().chain(again).chain(phase.map(|_| Phase::New)).collect();
         assert_eq!(phases_of(&candidate, &rule), expected, "{candidate:?}");
     }
 }
@@ -78,7 +80,38 @@ fn signatures_are_newer_by_their_time_then_by_their_name() {
     assert!(target("1", Some(1)).is_newer_than(&target("9", None)));
     assert!(target("1", None).is_newer_than(&Target::default()), "anything is newer than none");
     assert!(!target("1", Some(1)).is_newer_than(&target("1", Some(1))));
-    assert!(target("2", Some(2)).clears("1", None) && !target("2", Some(2)).clears("2", target("2", Some(2)).made));
+    assert!(target("1", Some(2)).is_later_than(target("2", Some(1)).made));
+    assert!(
+        !target("2", Some(2)).is_later_than(target("1", Some(2)).made) && !target("2", Some(2)).is_later_than(None)
+    );
+}
+
+#[test]
+fn a_set_without_an_order_takes_over_on_its_own_node_or_where_the_rescan_is_left() {
+    let (known, older) = (target("5", Some(5)), target("9", Some(4)));
+    let takes = |offered: &Target, node: &str, is_left| {
+        offered.takes_over(node, &Holder { target: &known, node: "own", is_left })
+    };
+    for (offered, elsewhere, own, left) in [
+        (target("1", Some(6)), true, true, true),
+        (target("6", Some(5)), true, true, true),
+        (target("4", Some(5)), false, true, true),
+        (target("6", None), false, true, true),
+        (older, false, false, false),
+        (known.clone(), false, false, false),
+    ] {
+        let found = [takes(&offered, "other", false), takes(&offered, "own", false), takes(&offered, "other", true)];
+        assert_eq!(found, [elsewhere, own, left], "{offered:?}");
+    }
+}
+
+#[test]
+fn a_rule_tells_from_its_text_what_it_ignores() {
+    let names = SignatureNames(vec!["B".into(), "A".into()]);
+    let rule = RescanRule::of(&Settings { ignored_signatures: names, ..Settings::default() }).expect("it is on");
+    assert_eq!(RescanRule::ignored_in(&rule.text()).collect::<Vec<_>>(), ["A", "B"]);
+    let none = [self::rule().text(), String::new()].map(|text| RescanRule::ignored_in(&text).count());
+    assert_eq!(none, [0, 0]);
 }
 
 #[test]

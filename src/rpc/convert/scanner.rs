@@ -43,6 +43,7 @@ pub fn status(status: ScannerStatus, rescan: Option<RescanProgress>) -> pb::GetS
         canaries,
         slots,
         slots_used,
+        waiting,
         members,
     } = status;
     let test_signatures_only = version.as_ref().is_some_and(|v| v.test_only);
@@ -65,11 +66,12 @@ pub fn status(status: ScannerStatus, rescan: Option<RescanProgress>) -> pb::GetS
         state_time: at.map(timestamp),
         scanners: members.into_iter().map(member).collect(),
         rescan: rescan.map(quarantine::progress),
+        scans_waiting: small(waiting),
     }
 }
 
 fn member(member: MemberStatus) -> pb::ScannerState {
-    let MemberStatus { address, used, cause, at, version, canaries, slots, slots_used } = member;
+    let MemberStatus { address, used, cause, at, version, canaries, slots, slots_used, waiting } = member;
     let signature_time = version.as_ref().and_then(|v| v.signatures_time).map(timestamp);
     let (engine, signature_version) = version.map(|v| (v.engine, v.signatures)).unwrap_or_default();
     pb::ScannerState {
@@ -83,6 +85,7 @@ fn member(member: MemberStatus) -> pb::ScannerState {
         slots_total: small(slots),
         slots_used: small(slots_used),
         state_time: at.map(timestamp),
+        scans_waiting: small(waiting),
     }
 }
 

@@ -47,8 +47,9 @@ fn add_files(node: &Node, number: usize) -> Vec<Known> {
             fs::write(folder.join(key.to_string()), &bytes).expect("our own folder");
             let (state, verdict) = if quarantined { ("QUARANTINED", "INFECTED") } else { ("ACTIVE", "NOT_SCANNED") };
             blobs.push(format!(
-                "({blob}, X'{key}', X'{sha256}', {}, '{state}', '{verdict}', '', '', 1, NULL, 1)",
-                bytes.len()
+                "({blob}, X'{key}', X'{sha256}', {}, '{state}', '{verdict}', '', '', 1, NULL, 1, {})",
+                bytes.len(),
+                if quarantined { "1" } else { "NULL" }
             ));
         }
         let state = if deleted { "DELETED" } else { "READY" };

@@ -71,7 +71,10 @@ async fn signature_that_hits_every_zip_stops_at_its_brake_is_told_and_can_be_ign
         &[("LHFILE_ADDR", &node.address().to_string()), ("LHFILE_TOKEN", &Service::all().token())],
         node.folder(),
     );
-    assert!(people.text().contains(EVERY_ZIP_TOLD) && people.text().contains("ignored_signatures"), "{people:?}");
+    assert!(
+        people.text().contains(EVERY_ZIP_TOLD) && people.text().contains("quarantine release --signature"),
+        "{people:?}"
+    );
     let until = Instant::now() + SOON;
     while node.metric("lhfile_braked_signatures").await < 1.0 {
         assert!(Instant::now() < until, "the metric does not tell it");

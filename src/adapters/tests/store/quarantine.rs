@@ -161,3 +161,52 @@ pub async fn what_lies_in_quarantine_is_listed_with_its_files_the_newest_blob_fi
     assert_eq!(list(Some("Bad"), None, 5).await, next);
     assert_eq!(list(Some("None"), None, 5).await, []);
 }
+
+pub async fn what_is_released_by_then_is_not_put_into_quarantine_by_the_hit_of_an_upload(w: World) {
+    let (view, other) = (w.stored(1).await, w.infected(2, "Bad").await);
+    let hit = async |tag: u64, signature: &str| {
+        let found = Verdict { at: w.by_now().await, ..verdict(VerdictKind::Infected, "3") };
+        w.store.quarantine(sha(tag), found, signature, day(3).made).await.expect("asks")
+    };
+    let upload = Upload { tag: 1, ..Upload::to(Target::Library) };
+    let commit = async || {
+        let all = service(&["*"]);
+        let intent = w.started(&all, &upload).await;
+        w.store.commit_upload(w.commit(&all, &upload, intent)).await.expect("an answer")
+    };
+    // Released since the upload asked: by signature, and by bytes.
+    let (of_all, _) = w.release(ReleaseOf::Signature("Bad".into()), None).await;
+    let (_, out) = w.release(ReleaseOf::Blob(sha(2)), None).await;
+    assert_eq!((out, hit(1, "Bad").await, hit(2, "Bad").await), (1, 0, 0));
+    for view in [&view, &other] {
+        assert_eq!(w.candidate(view).await.blob.state, BlobState::Active);
+    }
+    assert!(matches!(commit().await, Committed::Ready(_)), "nothing is remembered of these bytes");
+    assert_eq!(w.told_of("BLOB_QUARANTINED").await, 1);
+    // Another signature counts, and the same one once the release has ended.
+    assert_eq!(hit(2, "Worse").await, 1);
+    w.store.end_release(of_all.number, Actor::SYSTEM, w.now()).await.expect("ends");
+    assert_eq!(hit(1, "Bad").await, 2);
+    assert!(matches!(commit().await, Committed::Hit(_)));
+}
+
+pub async fn since_when_it_lies_in_quarantine_stays_while_newer_signatures_find_it_again(w: World) {
+    let view = w.infected(1, "Bad").await;
+    let since = async || {
+        let query = QuarantineQuery { signature: None, before: None, limit: 1 };
+        let (_, one) = w.store.list_quarantine(query).await.expect("lists").pop().expect("one");
+        (one.quarantined_at, one.verdict.at, one.signature)
+    };
+    let (first, scanned, _) = since().await;
+    assert_eq!(first, scanned);
+    w.pass(86_400);
+    assert_eq!(w.judge(None, &view, found("Worse"), &day(3)).await.expect("judged"), Judged::Quarantined(0));
+    let (again, scanned, signature) = since().await;
+    assert!(again == first && scanned > first && signature == "Worse", "{again:?} {scanned:?} {signature}");
+    // Out, and in again: from then on.
+    w.release(ReleaseOf::Blob(sha(1)), None).await;
+    w.pass(86_400);
+    assert_eq!(w.judge(None, &view, found("Worst"), &day(4)).await.expect("judged"), Judged::Quarantined(1));
+    let (anew, scanned, _) = since().await;
+    assert!(anew > again && anew == scanned, "{anew:?} {scanned:?}");
+}

@@ -136,8 +136,7 @@ pub async fn a_hit_of_a_rescan_is_that_of_an_upload_and_newer_signatures_alone_c
     // An upload of the same bytes that knows nothing of it.
     let upload = Upload { tag: 1, ..Upload::to(Target::Library) };
     let intent = w.started(&all, &upload).await;
-    let mut commit = w.commit(&all, &upload, intent);
-    commit.antivirus = true;
+    let commit = w.commit(&all, &upload, intent);
     assert!(matches!(w.store.commit_upload(commit).await.expect("an answer"), Committed::Hit(_)));
     for target in [day(1), day(2)] {
         let judged = w.judge(None, &view, Judgement::Clean, &target).await.expect("judged");
@@ -260,6 +259,12 @@ pub async fn scans_without_a_verdict_are_counted_for_the_same_signatures_until_t
     assert_eq!(note("2", 1).await.expect("notes"), 1);
     w.store.forget_failures(sha(1)).await.expect("forgets");
     assert_eq!(w.store.find_failures(sha(1), "2").await.expect("asks"), 0);
+    // Nothing is kept of what older signatures failed on.
+    assert_eq!(note("1", 2).await.expect("notes"), 2);
+    w.store.note_failures(sha(2), "2", 1, Time(1)).await.expect("notes");
+    w.take_rescan("n1", &day(2)).await.expect("newer");
+    assert_eq!(w.store.find_failures(sha(1), "1").await.expect("asks"), 0);
+    assert_eq!(w.store.find_failures(sha(2), "2").await.expect("asks"), 1, "it was by these");
 }
 
 pub async fn a_node_that_lags_behind_does_not_undo_what_newer_signatures_found(w: World) {

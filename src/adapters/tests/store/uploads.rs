@@ -149,7 +149,11 @@ pub async fn a_shared_blob_must_be_active_and_takes_the_better_verdict(w: World)
     let events = w.events();
     let known = hit(share(VerdictKind::Clean, "4", blob).await).number;
     for blob in [blob, 999] {
-        assert!(matches!(share(VerdictKind::NotScanned, "", blob).await, Committed::BlobGone));
+        let intent = w.started(&caller, &upload).await;
+        let mut commit = Commit { weighed: Some(known), ..w.commit(&caller, &upload, intent) };
+        (commit.cleared, commit.verdict, commit.bytes) =
+            (w.cleared(&upload, VerdictKind::NotScanned), verdict(VerdictKind::NotScanned, ""), BytesAt::Shared(blob));
+        assert!(matches!(w.store.commit_upload(commit).await.expect("no failure"), Committed::BlobGone));
     }
     assert_eq!(w.events(), events, "nothing changed");
     let intent = w.started(&caller, &upload).await;
@@ -209,14 +213,9 @@ pub async fn a_verdict_that_knows_nothing_of_a_hit_on_the_same_bytes_is_not_stor
         }
     }
     assert_eq!(w.events(), events, "nothing changed");
-    // Other bytes are not concerned, nor bytes that nobody looked at while the antivirus is off.
+    // Other bytes are not concerned; these are, though no scan was due.
     ready(commit_as(&w, &Upload { tag: 1, ..upload.clone() }, verdict(VerdictKind::Clean, "1"), None).await);
-    let caller = operator("17", &[], &[]);
-    let intent = w.started(&caller, &upload).await;
-    let mut out_of_scope = Commit { antivirus: true, ..w.commit(&caller, &upload, intent) };
-    out_of_scope.verdict = verdict(VerdictKind::NotScanned, "");
-    assert_eq!(hit(w.store.commit_upload(out_of_scope).await.expect("commits")), first, "though no scan was due");
-    ready(commit_as(&w, &upload, verdict(VerdictKind::NotScanned, ""), None).await);
+    assert_eq!(hit(commit_as(&w, &upload, verdict(VerdictKind::NotScanned, ""), None).await), first);
     // Weighed and not cleared, it stays.
     ready(commit_as(&w, &upload, verdict(VerdictKind::UnscannableAccepted, "3"), Some(first.number)).await);
     assert_eq!(hit(commit_as(&w, &upload, verdict(VerdictKind::Clean, "3"), None).await), first);

@@ -232,7 +232,6 @@ impl World {
             bytes: BytesAt::Published,
             verdict: verdict(VerdictKind::Clean, "27000"),
             weighed: None,
-            antivirus: false,
             grace_secs: GRACE,
             now: self.now(),
         }

@@ -93,6 +93,12 @@ const TABLES: &[(&str, &str, &[&str])] = &[
             "shared_blobs",
         ],
     ),
+    (
+        "erasure_blobs",
+        "erasure_blobs JOIN erasures ON erasures.number = erasure_blobs.erasure_number \
+         JOIN blobs ON blobs.id = erasure_blobs.blob_id",
+        &["pseudonym", "#key"],
+    ),
     ("hits", "hits", &["#sha256", "signature", "engine", "signatures", "made", "at"]),
     (
         "holds",

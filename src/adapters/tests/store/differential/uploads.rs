@@ -107,7 +107,6 @@ impl Side {
             bytes,
             verdict: found,
             weighed,
-            antivirus: draw.once_in(2),
             grace_secs: GRACE,
             now,
         };
