@@ -66,6 +66,8 @@ pub struct ToldFinding {
     pub finding: Finding,
     /// Files, at most [`crate::domain::consistency::MOST_NAMED`].
     pub files: Vec<FileId>,
+    /// Why, in the store's words, if it does not give the bytes; else empty. Not stored.
+    pub error: String,
 }
 
 /// How far a check is.
@@ -88,6 +90,8 @@ pub struct CheckSummary {
     pub check: Option<Check>,
     /// What it has seen.
     pub counts: CheckCounts,
+    /// Files of the first blobs that are served and not known to be clean, one of each.
+    pub unscanned: Vec<FileId>,
 }
 
 impl App {

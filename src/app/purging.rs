@@ -10,7 +10,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicI64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -19,7 +19,7 @@ use futures_util::{StreamExt as _, stream};
 
 use super::{App, Error, outlive::outlive};
 use crate::{
-    domain::{Caller, FileId, Permission, Refusal, listing::FileRef},
+    domain::{Caller, FileId, Permission, Refusal, Time, listing::FileRef},
     fault_point,
     ports::{BlobError, Leaving, MAX_PURGED, Stop},
     telemetry::names,
@@ -53,18 +53,19 @@ pub struct PurgeBatch {
 
 impl App {
     /// Purges files that were deleted `deleted_grace_days` ago or earlier, at most `limit` (1 to 1,000), and removes the
-    /// bytes of as many blobs that no file needs any more. Called again after any end, it goes on.
+    /// bytes of as many blobs that no file needs any more. Called again after any end, it goes on. `now`: what time it is, as
+    /// somebody has judged it.
     ///
     /// # Errors
     /// `READ_ONLY`; the database fails. What was done before counts.
-    pub async fn purge_batch(&self, limit: u32) -> Result<PurgeBatch, Error> {
+    pub async fn purge_batch(&self, limit: u32, now: Time) -> Result<PurgeBatch, Error> {
         self.need_writable()?;
         let limit = limit.clamp(1, MAX_PURGED);
         let grace_secs = self.settings().deleted_grace_days.saturating_mul(86_400);
         fault_point!("D4");
-        let files = self.store.purge_deleted(grace_secs, limit, self.clock.now()).await?;
-        let left = self.remove_left(limit).await?;
-        Ok(PurgeBatch { files, more: left.more || files == u64::from(limit), ..left })
+        let purged = self.store.purge_deleted(grace_secs, limit, now).await?;
+        let left = self.remove_left(limit, now).await?;
+        Ok(PurgeBatch { files: purged.files, more: left.more || purged.more, ..left })
     }
 
     /// Purges these files at once, READY or deleted; an answer for each, in order. Their bytes are removed, too, unless
@@ -110,43 +111,39 @@ impl App {
         }
     }
 
-    /// Removes these bytes, and some that others left, for somebody who waits: as long as that is worth it. Answers how many
-    /// of these bytes stay for a later call.
-    pub(super) async fn remove_soon(&self, left: Vec<Leaving>) -> u64 {
-        let bytes: u64 = left.iter().map(|blob| blob.size).sum();
-        let removed = AtomicU64::new(0);
+    /// Removes these bytes, and some that others left, for somebody who waits: as long as that is worth it.
+    pub(super) async fn remove_soon(&self, left: Vec<Leaving>) {
         let removing = async {
-            removed.store(self.remove(left).await?.bytes, Relaxed);
-            self.remove_left(OF_OTHERS).await
+            self.remove(left, self.clock.now()).await?;
+            self.remove_left(OF_OTHERS, self.clock.now()).await
         };
         match tokio::time::timeout(REMOVE_WITHIN, removing).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::warn!(%error, "bytes of purged files stay for the next call"),
             Err(_) => tracing::warn!("bytes of purged files stay for the next call: the store of bytes is slow"),
         }
-        bytes.saturating_sub(removed.load(Relaxed))
     }
 
     /// Takes up so many blobs that are PURGING, whoever made them so, the oldest first.
-    async fn remove_left(&self, limit: u32) -> Result<PurgeBatch, Error> {
+    async fn remove_left(&self, limit: u32, now: Time) -> Result<PurgeBatch, Error> {
         let after = self.purging.0.load(Relaxed);
         let late = self.late_secs();
-        let mut list = self.store.list_leaving(after, limit, late, self.clock.now()).await?;
+        let mut list = self.store.list_leaving(after, limit, late, now).await?;
         let missing = limit.saturating_sub(u32::try_from(list.len()).unwrap_or(limit));
         if after > 0 && missing > 0 {
-            let first = self.store.list_leaving(0, missing, late, self.clock.now()).await?;
+            let first = self.store.list_leaving(0, missing, late, now).await?;
             list.extend(first.into_iter().filter(|blob| blob.id <= after));
         }
         let full = list.len() >= limit as usize;
         let last = list.last().map_or(0, |blob| blob.id);
         self.purging.0.store(if full { last } else { 0 }, Relaxed);
-        let removed = self.remove(list).await?;
+        let removed = self.remove(list, now).await?;
         // Where none can be removed, asking again at once changes nothing.
         Ok(PurgeBatch { more: full && removed.blobs > 0, ..removed })
     }
 
     /// The bytes of these blobs, and then the rows of those whose bytes are gone.
-    async fn remove(&self, list: Vec<Leaving>) -> Result<PurgeBatch, Error> {
+    async fn remove(&self, list: Vec<Leaving>, now: Time) -> Result<PurgeBatch, Error> {
         if list.is_empty() {
             return Ok(PurgeBatch::default());
         }
@@ -164,7 +161,7 @@ impl App {
         }
         fault_point!("D7");
         let ids: Vec<i64> = gone.keys().copied().collect();
-        let ended = self.store.delete_blobs(&ids, self.store_id, self.late_secs(), self.clock.now()).await?;
+        let ended = self.store.delete_blobs(&ids, self.store_id, self.late_secs(), now).await?;
         let bytes = ended.iter().filter_map(|id| gone.get(id)).sum();
         Ok(PurgeBatch { blobs: ended.len() as u64, bytes, failed, ..PurgeBatch::default() })
     }

@@ -10,4 +10,7 @@ mod faulty;
 mod node;
 mod purging;
 mod rescan;
+mod rescan_anew;
+mod runs;
 mod schedules;
+mod sweeping;

@@ -116,7 +116,15 @@ impl Fsck {
         }
         let mut client = context.connection.maintenance().await?;
         let mut report = Report::new(context.json);
-        let summary = checking::check(context, &mut client, hash.as_request(), &mut report).await?;
+        let summary = match checking::check(context, &mut client, hash.as_request(), &mut report).await {
+            Ok(summary) => summary,
+            Err(failure) => {
+                if let Some(found) = report.broken_off() {
+                    output::line(&found)?;
+                }
+                return Err(failure);
+            }
+        };
         output::line(&report.end(&summary))?;
         if summary.consistent {
             return Ok(ExitCode::SUCCESS);

@@ -42,7 +42,9 @@ impl Patience {
 fn passes(failure: &Failure) -> bool {
     match failure {
         Failure::Unreachable(_) => true,
-        Failure::Refused(refused) => matches!(refused.reason.as_str(), "LEAVING" | "DATABASE_DOWN" | "DEADLINE_PASSED"),
+        Failure::Refused(refused) => {
+            matches!(refused.reason.as_str(), "LEAVING" | "DATABASE_DOWN" | "STORE_DOWN" | "DEADLINE_PASSED")
+        }
         Failure::Failed(_) | Failure::Usage(_) => false,
     }
 }
@@ -50,6 +52,7 @@ fn passes(failure: &Failure) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::failure::Refused;
 
     #[tokio::test(start_paused = true)]
     async fn server_out_of_reach_is_waited_for_and_a_refusal_is_not() {
@@ -63,6 +66,12 @@ mod tests {
             }
         }
         assert!((395..=410).contains(&waited), "{waited}");
+        for (reason, is_waited_for) in [("STORE_DOWN", true), ("DATABASE_DOWN", true), ("READ_ONLY", false)] {
+            let (code, reason) = ("UNAVAILABLE", reason.to_owned());
+            let refused = Refused { code, reason, message: String::new(), metadata: Vec::new() };
+            let waited = Patience::default().wait_after(Failure::Refused(Box::new(refused))).await;
+            assert_eq!(waited.is_ok(), is_waited_for, "{waited:?}");
+        }
         let failed = Patience::default().wait_after(Failure::Failed("no".to_owned())).await;
         assert_eq!(failed.expect_err("it stays so").exit_code(), 1);
     }

@@ -25,6 +25,8 @@ names! {
         StrangeName = "STRANGE_NAME",
         /// Rows that name what is not there, or that cannot be there together.
         DanglingRow = "DANGLING_ROW",
+        /// A blob's bytes that the store does not give, though it works.
+        Unreadable = "UNREADABLE",
     }
 }
 
@@ -41,6 +43,8 @@ names! {
         AttachmentWithoutChat = "ATTACHMENT_WITHOUT_CHAT",
         /// A file that was purged, and is there.
         PurgedFile = "PURGED_FILE",
+        /// A blob that no file needs, and that is not on its way out.
+        BlobWithoutFile = "BLOB_WITHOUT_FILE",
     }
 }
 
@@ -98,7 +102,7 @@ impl StrangeName {
 pub struct DanglingRow {
     /// Which rule.
     pub rule: Dangling,
-    /// The number of the file that it is about, which need not be there.
+    /// The number of the file that it is about, which need not be there; of a blob its row.
     pub number: i64,
     /// Its id, where there is one.
     pub file: Option<FileId>,
@@ -111,7 +115,7 @@ pub struct DanglingRow {
 pub enum What {
     /// The bytes of a blob.
     Blob {
-        /// BYTES_MISSING, WRONG_SIZE or WRONG_HASH.
+        /// BYTES_MISSING, WRONG_SIZE, WRONG_HASH or UNREADABLE.
         kind: FindingKind,
         /// Its row.
         id: i64,
@@ -264,8 +268,12 @@ pub struct CheckPlace {
 
 /// What nobody names is left alone for so long, in seconds: it may be on its way.
 pub const YOUNG_SECS: i64 = 86_400;
-/// How long a check is remembered, in seconds.
+/// How long a check is remembered after it was last gone on with, in seconds.
 pub const CHECK_SECS: i64 = 86_400;
+/// How long one that has come to its end and found nothing, in seconds: long enough to ask for its end once more.
+pub const CLEAN_CHECK_SECS: i64 = 600;
+/// A check under way is renewed more often than this, in seconds.
+pub const IDLE_CHECK_SECS: i64 = 2 * 3_600;
 /// Most findings of a check that are stored.
 pub const MOST_FINDINGS: u64 = 100_000;
 /// Most checks that are stored at once.
@@ -274,6 +282,12 @@ pub const MOST_CHECKS: i64 = 100;
 pub const MOST_COUNTED: u64 = 1_000;
 /// Files of a blob that are named.
 pub const MOST_NAMED: usize = 20;
+
+/// How many unnamed bytes of so many that lie in a store a sweep removes: 1 %, but 1,000 in any case, and 100,000 at most.
+/// More are rather a sign that the database is older than the store, and stay for a person.
+pub fn most_swept(lying: u64) -> u64 {
+    (lying / 100).clamp(1_000, 100_000)
+}
 
 #[cfg(test)]
 mod tests {
@@ -284,6 +298,12 @@ mod tests {
         let shown = |name: &[u8], place| StrangeName(name.to_vec()).shown(place);
         assert_eq!(shown(b"0068e/name#1", Place::Blobs), "blobs/0068e/name#1");
         assert_eq!(shown(b"a b%\"\n\xff", Place::Spool), "spool/a%20b%25%22%0A%FF");
+    }
+
+    #[test]
+    fn a_sweep_removes_a_hundredth_of_what_lies_there_within_bounds() {
+        let most = [0, 99_999, 200_000, 10_000_000, u64::MAX].map(most_swept);
+        assert_eq!(most, [1_000, 1_000, 2_000, 100_000, 100_000]);
     }
 
     #[test]

@@ -47,10 +47,12 @@ pub trait Spool: Send + Sync + 'static {
     /// Bytes that it may take now: the smaller of its budget's rest and the disk's free space above the reserve.
     /// Cheap: may be a second old.
     fn room_bytes(&self) -> u64;
+    /// Bytes that it takes at most, however empty it is.
+    fn budget_bytes(&self) -> u64;
     /// A writer for one upload. Makes nothing before the first write.
     fn writer(&self, key: BlobKey) -> Box<dyn SpoolWriter>;
-    /// Removes what lies under the key, if anything does.
-    async fn discard(&self, key: BlobKey) -> Result<(), BlobError>;
+    /// Removes what lies under the key; answers whether anything did.
+    async fn discard(&self, key: BlobKey) -> Result<bool, BlobError>;
     /// Every key that lies in the spool, and every other name found there as an error to be told.
     async fn list(&self) -> Result<Vec<BlobKey>, BlobError>;
     /// All that lies there, hidden names too; the times are the disk's. No symlink is followed.
@@ -106,11 +108,13 @@ pub trait BlobStore: Send + Sync + 'static {
     /// How long after nobody waits for it any more a request may still be carried out: bytes and uploads in parts that
     /// come into being after a [`BlobStore::discard`] has removed what was there. Zero: never.
     fn lateness(&self) -> Duration;
-    /// Ends one upload in parts, if it is there.
-    async fn abort_parts(&self, key: BlobKey, parts: MultipartId) -> Result<(), BlobError>;
+    /// Ends one upload in parts. [`Removal::Refused`]: it is listed, and cannot be ended by its id; a
+    /// [`BlobStore::discard`] of all that is under the key ends it.
+    async fn abort_parts(&self, key: BlobKey, parts: MultipartId) -> Result<Removal, BlobError>;
     /// What lies there after a place, in an order that does not change, at most `limit` (1 to 1,000) things: bytes, names
     /// that are none of ours, uploads in parts. What comes into being meanwhile may be missed. A listing that ended early
-    /// is an error, and no end. No symlink is followed.
+    /// is an error, and no end; a place that no page has given is `Unavailable` of the kind `InvalidInput`. No symlink is
+    /// followed.
     async fn walk(&self, after: Option<&WalkPlace>, limit: usize) -> Result<WalkPage, BlobError>;
     /// Removes a plain file or object of a name that is none of ours, which was changed before this moment.
     async fn remove_strange(&self, name: &StrangeName, before: Time) -> Result<Removal, BlobError>;

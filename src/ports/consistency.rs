@@ -29,11 +29,13 @@ pub enum RowWalk {
     Attachments,
     /// What stays of purged files.
     Stubs,
+    /// Blobs, and whether a file needs them.
+    Blobs,
 }
 
 impl RowWalk {
     /// All of them, in their order.
-    pub const ALL: &'static [Self] = &[Self::Files, Self::Attachments, Self::Stubs];
+    pub const ALL: &'static [Self] = &[Self::Files, Self::Attachments, Self::Stubs, Self::Blobs];
 }
 
 /// The files that need a blob.
@@ -108,9 +110,13 @@ pub trait ConsistencyStore: Send + Sync + 'static {
         now: Time,
     ) -> Result<(), Stop>;
 
-    /// Begins a check. `BUSY` if there are [`crate::domain::consistency::MOST_CHECKS`]; [`StoreError::ReadOnly`] where
+    /// Begins a check. Where there are [`crate::domain::consistency::MOST_CHECKS`], the one that ends first makes room, if it
+    /// was not renewed for [`crate::domain::consistency::IDLE_CHECK_SECS`]; else `BUSY`. [`StoreError::ReadOnly`] where
     /// `read_only` is set.
     async fn begin_check(&self, new: NewCheck) -> Result<Check, Stop>;
+    /// A check ends so many seconds from now, whenever it would have. `NOT_FOUND`; [`StoreError::ReadOnly`] where `read_only`
+    /// is set.
+    async fn renew_check(&self, id: CheckId, secs: i64, now: Time) -> Result<Check, Stop>;
     /// A check, ended ones too as long as they are remembered.
     async fn find_check(&self, id: CheckId) -> Result<Option<Check>, StoreError>;
     /// Adds findings to a check, those that it has not yet, up to [`crate::domain::consistency::MOST_FINDINGS`]; answers how
@@ -126,7 +132,8 @@ pub trait ConsistencyStore: Send + Sync + 'static {
     ) -> Result<Vec<StoredFinding>, StoreError>;
     /// Notes that a finding was repaired, with its event.
     async fn note_repaired(&self, id: CheckId, number: i64, actor: Actor, now: Time) -> Result<(), Stop>;
-    /// Removes an attachment whose file is not there, if it is so still; answers whether it was. With the event.
+    /// Ends what nobody needs, if it is so still: removes an attachment whose file is not there; a blob that no file needs is
+    /// PURGING from then on, and goes with the next purge. Answers whether it did. With the event.
     async fn delete_dangling(
         &self,
         id: CheckId,

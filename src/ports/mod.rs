@@ -26,14 +26,14 @@ pub use blobs::{BlobError, BlobStore, BlobStream, MultipartId, Spool, SpoolWrite
 pub use changes::Changes;
 pub use consistency::{ConsistencyStore, Damaged, FilesOfBlob, NamedBy, NewCheck, RowWalk};
 pub use content::{ByteSource, ContentInspector, ReadSeek};
-pub use erasing::{EraseStore, ErasedFiles, ErasureEnd, MAX_ERASED_EVENTS, MAX_ERASED_FILES, NewErasure};
+pub use erasing::{EraseStore, ErasedFiles, MAX_ERASED_EVENTS, MAX_ERASED_FILES, NewErasure};
 pub use holds::{HoldQuery, HoldStore};
 pub use intents::{Admit, Before, Begun, BytesAt, Commit, Committed, Dead, Intent, NewUpload};
 pub use keys::{KeyQuery, KeyStore, LiveKey, LiveKeys};
 pub use moving::{
     BlobTarget, Cell, Cells, INCOMPLETE_COPY, Kind, Lying, MovedStore, MovingStore, NamedBytes, Table, Tables, UnderWay,
 };
-pub use purging::{Leaving, MAX_PURGED, PurgeStore};
+pub use purging::{Leaving, MAX_PURGED, PurgeStore, Purged};
 pub use quarantine::{NewRelease, QuarantineQuery, QuarantineStore};
 pub use rescan::{Braked, Counted, JudgeBlob, Rescan, RescanLease, RescanStore, TakeRescan};
 pub use runs::{BegunRun, ClockSays, Expired, NewPlan, NewRun, RunLease, RunStore};

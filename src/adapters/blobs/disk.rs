@@ -21,6 +21,7 @@ use rustix::{
 use tokio::sync::oneshot;
 
 use super::{
+    ahead::Ahead,
     folder_sync::{Folder, Folders, locked},
     layout::{self, Layout, PROBE, create_file, open_no_follow, remove_if_there},
     read,
@@ -47,7 +48,8 @@ pub fn open(root: &Path, limits: SpoolLimits) -> Result<(DiskSpool, DiskBlobs), 
         entries.insert(key, Arc::new(Entry::found(room.clone(), size)));
     }
     let folders = Folders::new(layout.blobs.clone());
-    let disk = Arc::new(Disk { layout, room, entries: Mutex::new(entries), folders, probing: Mutex::new(()) });
+    let (entries, probing, ahead) = (Mutex::new(entries), Mutex::default(), Ahead::default());
+    let disk = Arc::new(Disk { layout, room, entries, folders, probing, ahead });
     Ok((DiskSpool(disk.clone()), DiskBlobs(disk)))
 }
 
@@ -60,6 +62,8 @@ pub(super) struct Disk {
     pub(super) entries: Mutex<HashMap<BlobKey, Arc<Entry>>>,
     folders: Folders,
     probing: Mutex<()>,
+    /// What walks through the kept bytes have read ahead.
+    ahead: Ahead,
 }
 
 /// The store of a local disk. Cheap to clone.
@@ -71,8 +75,8 @@ impl DiskBlobs {
     pub(super) fn over(layout: Layout) -> io::Result<Self> {
         let room = Room::open(layout.blobs.clone(), SpoolLimits::default())?;
         let folders = Folders::new(layout.blobs.clone());
-        let (entries, probing) = (Mutex::default(), Mutex::default());
-        Ok(Self(Arc::new(Disk { layout, room, entries, folders, probing })))
+        let (entries, probing, ahead) = (Mutex::default(), Mutex::default(), Ahead::default());
+        Ok(Self(Arc::new(Disk { layout, room, entries, folders, probing, ahead })))
     }
 
     /// Where things lie.
@@ -135,13 +139,13 @@ impl BlobStore for DiskBlobs {
     }
 
     /// There are none.
-    async fn abort_parts(&self, _key: BlobKey, _parts: MultipartId) -> Result<(), BlobError> {
-        Ok(())
+    async fn abort_parts(&self, _key: BlobKey, _parts: MultipartId) -> Result<Removal, BlobError> {
+        Ok(Removal::Gone)
     }
 
     async fn walk(&self, after: Option<&WalkPlace>, limit: usize) -> Result<WalkPage, BlobError> {
-        let (blobs, after) = (self.0.layout.blobs.clone(), after.cloned());
-        off_thread(move || Ok(walking::walk(&blobs, after.as_ref(), limit)?)).await
+        let (disk, after) = (self.0.clone(), after.cloned());
+        off_thread(move || Ok(walking::walk(&disk.layout.blobs, &disk.ahead, after.as_ref(), limit)?)).await
     }
 
     async fn remove_strange(&self, name: &StrangeName, before: Time) -> Result<Removal, BlobError> {
@@ -244,8 +248,8 @@ impl Disk {
             open_no_follow(&kept, OFlags::empty())?.take(64).read_to_end(&mut read)?;
             if read == CONTENT { Ok(()) } else { Err(io::Error::from(io::ErrorKind::InvalidData)) }
         })();
-        let removed = remove_if_there(&spooled).and_then(|()| remove_if_there(&kept));
-        outcome.and(removed)
+        let removed = remove_if_there(&spooled).and_then(|_| remove_if_there(&kept));
+        outcome.and(removed.map(drop))
     }
 }
 

@@ -123,11 +123,12 @@ pub(super) fn open_no_follow(path: &Path, more: OFlags) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)
 }
 
-/// Unlinks a file; what is not there is fine.
-pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
+/// Unlinks a file; what is not there is fine, and `false`.
+pub(super) fn remove_if_there(path: &Path) -> io::Result<bool> {
     match fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
     }
 }
 

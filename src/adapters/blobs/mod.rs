@@ -3,9 +3,10 @@
 //!
 //! Read in this order: `layout.rs` (the folders), `room.rs` (how much may lie in the spool), `spool.rs` (writing),
 //! `folder_sync.rs` and `disk.rs` (publishing, durable), `read.rs` (streams out); then `s3.rs`; `outside.rs` only looks,
-//! `filling.rs` is for moves, `walking.rs` for checks. Not here: which bytes
+//! `filling.rs` is for moves, `walking.rs` and `ahead.rs` for checks. Not here: which bytes
 //! are kept and who may have them (`app/`, `domain/`).
 
+mod ahead;
 mod disk;
 mod filling;
 mod folder_sync;

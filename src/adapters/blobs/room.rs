@@ -63,6 +63,11 @@ impl Room {
         Ok(room)
     }
 
+    /// Bytes that may ever be charged at once.
+    pub(super) fn budget(&self) -> u64 {
+        self.limits.budget_bytes
+    }
+
     /// Bytes that may be charged now. Never blocks.
     pub(super) fn left(&self) -> u64 {
         self.limits.budget_bytes.saturating_sub(self.used.load(Relaxed)).min(self.free.load(Relaxed))

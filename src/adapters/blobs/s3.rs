@@ -214,8 +214,8 @@ impl BlobStore for S3Blobs {
         self.0.remove(&object).await
     }
 
-    async fn abort_parts(&self, key: BlobKey, parts: MultipartId) -> Result<(), BlobError> {
-        self.0.multiparts.abort(&self.0.object(key), &parts.0).await.map(drop)
+    async fn abort_parts(&self, key: BlobKey, parts: MultipartId) -> Result<Removal, BlobError> {
+        self.0.multiparts.abort_one(&self.0.object(key), &parts.0).await
     }
 
     async fn walk(&self, after: Option<&WalkPlace>, limit: usize) -> Result<WalkPage, BlobError> {

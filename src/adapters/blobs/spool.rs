@@ -102,6 +102,10 @@ impl Spool for DiskSpool {
         self.0.room.left()
     }
 
+    fn budget_bytes(&self) -> u64 {
+        self.0.room.budget()
+    }
+
     fn writer(&self, key: BlobKey) -> Box<dyn SpoolWriter> {
         let mut entries = locked(&self.0.entries);
         let entry = (!entries.contains_key(&key)).then(|| {
@@ -112,7 +116,7 @@ impl Spool for DiskSpool {
         Box::new(Writer { disk: self.0.clone(), key, entry, file: None, size: 0, failed: false })
     }
 
-    async fn discard(&self, key: BlobKey) -> Result<(), BlobError> {
+    async fn discard(&self, key: BlobKey) -> Result<bool, BlobError> {
         let disk = self.0.clone();
         off_thread(move || Ok(disk.discard(key)?)).await
     }
@@ -160,19 +164,20 @@ pub(super) fn scan(folder: &Path) -> io::Result<Vec<(BlobKey, u64)>> {
 
 impl Disk {
     /// Removes the key's file and sees to it that its writer makes no other. Blocks.
-    fn discard(&self, key: BlobKey) -> io::Result<()> {
+    fn discard(&self, key: BlobKey) -> io::Result<bool> {
         let entry = locked(&self.entries).get(&key).cloned();
         let Some(entry) = entry else { return remove_if_there(&self.layout.spooled(key)) };
+        let mut there = false;
         {
             let mut life = locked(&entry.life);
             // Published already: the name in the spool is nobody's.
             if *life != Life::Left {
-                remove_if_there(&self.layout.spooled(key))?;
+                there = remove_if_there(&self.layout.spooled(key))?;
                 *life = Life::Left;
             }
         }
         self.forget(key, &entry);
-        Ok(())
+        Ok(there)
     }
 
     /// Takes the entry off the table. Never under an entry's lock.

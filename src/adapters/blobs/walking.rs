@@ -1,11 +1,9 @@
 //! The folders of the local store walked as they are: by names, page by page, with all that lies there.
 //!
-//! A page is the first names after a place, of a folder that is read as a whole; only those are kept in memory, so that it
-//! does not matter how many there are. No symlink is followed, and nothing but a plain file is ever removed. Not here: what
-//! is concluded from it (`app/`).
+//! A page is the first names after a place. No symlink is followed, and nothing but a plain file is ever removed. Not here:
+//! the names that are read ahead (`ahead.rs`), and what is concluded from it (`app/`).
 
 use std::{
-    collections::BTreeSet,
     ffi::{OsStr, OsString},
     fs::{self, File},
     io,
@@ -21,7 +19,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::layout::{PROBE, STORE_ID};
+use super::{
+    ahead::{Ahead, names_after},
+    layout::{PROBE, STORE_ID},
+};
 use crate::{
     domain::{BlobKey, Time, consistency::StrangeName},
     ports::{Found, Removal, WalkPage, WalkPlace},
@@ -41,20 +42,9 @@ fn is_shard(name: &OsStr) -> bool {
     name.len() == 8 && name.as_bytes().iter().all(digit)
 }
 
-/// The first names of a folder after one, at most `limit`, in the order of their bytes.
-fn names_after(folder: &Path, after: Option<&OsStr>, limit: usize) -> io::Result<BTreeSet<OsString>> {
-    let mut first = BTreeSet::new();
-    for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name();
-        if after.is_some_and(|after| name.as_os_str() <= after) {
-            continue;
-        }
-        first.insert(name);
-        if first.len() > limit {
-            first.pop_last();
-        }
-    }
-    Ok(first)
+/// It is a folder, and no symlink to one.
+fn is_folder(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir())
 }
 
 /// What lies at a path; `None`: nothing any more. `key`: whose bytes they are, if it is a plain file.
@@ -94,33 +84,43 @@ fn split(place: &[u8]) -> (OsString, Option<OsString>) {
 
 /// The names of one folder of keys after one, as far as the page has room; with where it goes on, if it may hold more.
 fn walk_shard(
-    blobs: &Path,
+    (blobs, ahead): (&Path, &Ahead),
     shard: &OsStr,
     after: Option<&OsStr>,
     limit: usize,
     found: &mut Vec<Found>,
 ) -> io::Result<Option<WalkPlace>> {
     let (folder, left) = (blobs.join(shard), limit - found.len());
-    let names = match names_after(&folder, after, left) {
+    let known = after.and_then(|after| ahead.take(&WalkPlace(joined(shard, after))));
+    let mut names = match known.map_or_else(|| ahead.read(&folder, after), Ok) {
         // A folder that went meanwhile has none.
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         names => names?,
     };
-    for name in &names {
-        found.extend(look(&folder.join(name), key_in(shard, name), || joined(shard, name))?);
+    let mut last = None;
+    for name in names.next.by_ref().take(left) {
+        found.extend(look(&folder.join(&name), key_in(shard, &name), || joined(shard, &name))?);
+        last = Some(name);
     }
-    let last = names.last().filter(|_| names.len() == left);
-    Ok(last.map(|last| WalkPlace(joined(shard, last))))
+    let is_over = names.whole && names.next.peek().is_none();
+    let Some(last) = last.filter(|_| !is_over) else { return Ok(None) };
+    let place = WalkPlace(joined(shard, &last));
+    ahead.keep(place.clone(), names);
+    Ok(Some(place))
 }
 
 /// A page of what lies under the folder of kept bytes. Blocks.
-pub(super) fn walk(blobs: &Path, after: Option<&WalkPlace>, limit: usize) -> io::Result<WalkPage> {
+pub(super) fn walk(blobs: &Path, ahead: &Ahead, after: Option<&WalkPlace>, limit: usize) -> io::Result<WalkPage> {
     let mut found = Vec::new();
     let mut top = None;
     if let Some(place) = after {
         let (name, below) = split(&place.0);
-        if below.is_some() {
-            let next = walk_shard(blobs, &name, below.as_deref(), limit, &mut found)?;
+        // It was told to a client: of a folder that is none of ours nothing is read, wherever it is said to lie.
+        if below.is_some() && !is_shard(&name) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the walk's place is none of this store"));
+        }
+        if below.is_some() && is_folder(&blobs.join(&name)) {
+            let next = walk_shard((blobs, ahead), &name, below.as_deref(), limit, &mut found)?;
             if next.is_some() {
                 return Ok(WalkPage { found, next });
             }
@@ -135,8 +135,8 @@ pub(super) fn walk(blobs: &Path, after: Option<&WalkPlace>, limit: usize) -> io:
                 return Ok(WalkPage { found, next: top.map(|top| WalkPlace(top.into_vec())) });
             }
             let path = blobs.join(&name);
-            if is_shard(&name) && fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir()) {
-                let next = walk_shard(blobs, &name, None, limit, &mut found)?;
+            if is_shard(&name) && is_folder(&path) {
+                let next = walk_shard((blobs, ahead), &name, None, limit, &mut found)?;
                 if next.is_some() {
                     return Ok(WalkPage { found, next });
                 }
@@ -217,10 +217,10 @@ mod tests {
     use super::*;
 
     /// All pages of so many.
-    fn walked(blobs: &Path, limit: usize) -> Vec<Found> {
+    fn walked(blobs: &Path, ahead: &Ahead, limit: usize) -> Vec<Found> {
         let (mut all, mut place) = (Vec::new(), None);
         for _ in 0..100 {
-            let page = walk(blobs, place.as_ref(), limit).expect("walks");
+            let page = walk(blobs, ahead, place.as_ref(), limit).expect("walks");
             assert!(page.found.len() <= limit);
             all.extend(page.found);
             place = page.next;
@@ -275,7 +275,11 @@ mod tests {
             "blobs/store_id.next true".to_owned(),
         ];
         for limit in [1, 2, 3, 1_000] {
-            assert_eq!(shown(&walked(dir.path(), limit)), expected, "{limit} at once");
+            assert_eq!(shown(&walked(dir.path(), &Ahead::default(), limit)), expected, "{limit} at once");
+            for most in [1, 2, 3] {
+                let ahead = Ahead::of(most);
+                assert_eq!(shown(&walked(dir.path(), &ahead, limit)), expected, "{limit} at once, {most} ahead");
+            }
         }
     }
 
@@ -286,10 +290,29 @@ mod tests {
         fs::create_dir(&shard).expect("made");
         fs::write(dir.path().join("notes"), b"x").expect("written");
         let place = WalkPlace(b"notes/x".to_vec());
-        assert!(walk(dir.path(), Some(&place), 10).is_err(), "a file is no folder");
-        assert!(walk(&dir.path().join("notes"), None, 10).is_err());
-        assert!(walk(&dir.path().join("gone"), None, 10).is_err(), "an empty store is another thing");
+        assert!(walk(dir.path(), &Ahead::default(), Some(&place), 10).is_err(), "a file is no folder");
+        assert!(walk(&dir.path().join("notes"), &Ahead::default(), None, 10).is_err());
+        assert!(
+            walk(&dir.path().join("gone"), &Ahead::default(), None, 10).is_err(),
+            "an empty store is another thing"
+        );
         assert!(look_at_spool(&dir.path().join("gone")).is_err());
+    }
+
+    #[test]
+    fn a_place_that_no_page_has_given_leads_into_no_folder() {
+        let outside = tempfile::tempdir().expect("a folder");
+        let blobs = outside.path().join("blobs");
+        fs::create_dir_all(&blobs).expect("made");
+        fs::write(outside.path().join("theirs"), b"x").expect("written");
+        std::os::unix::fs::symlink(outside.path(), blobs.join("0000000b")).expect("linked");
+        let at = |place: &[u8]| walk(&blobs, &Ahead::default(), Some(&WalkPlace(place.to_vec())), 10);
+        for place in ["../a", "..//", "/etc/a", "./a", "/", "0000000g/a", "0000000b0/a"] {
+            let refused = at(place.as_bytes()).map_err(|e| e.kind());
+            assert_eq!(refused.map(|page| page.found), Err(io::ErrorKind::InvalidInput), "{place}");
+        }
+        assert_eq!(at(b"0000000b/a").map(|page| page.found).expect("it ends"), [], "a symlink is no folder");
+        assert_eq!(at(b"0000000c/a").map(|page| page.found).expect("it ends"), [], "a folder that went");
     }
 
     #[test]

@@ -106,6 +106,10 @@ impl Spool for MemorySpool {
         locked(&self.0).left()
     }
 
+    fn budget_bytes(&self) -> u64 {
+        locked(&self.0).budget
+    }
+
     fn writer(&self, key: BlobKey) -> Box<dyn SpoolWriter> {
         let mut spooling = locked(&self.0);
         spooling.writers += 1;
@@ -115,9 +119,8 @@ impl Spool for MemorySpool {
         Box::new(Writer { spool: self.clone(), key, number, failed: false })
     }
 
-    async fn discard(&self, key: BlobKey) -> Result<(), BlobError> {
-        locked(&self.0).spooled.remove(&key);
-        Ok(())
+    async fn discard(&self, key: BlobKey) -> Result<bool, BlobError> {
+        Ok(locked(&self.0).spooled.remove(&key).is_some_and(|entry| entry.lies))
     }
 
     async fn list(&self) -> Result<Vec<BlobKey>, BlobError> {
@@ -313,9 +316,8 @@ impl BlobStore for MemoryBlobs {
         self.lateness
     }
 
-    async fn abort_parts(&self, key: BlobKey, parts: MultipartId) -> Result<(), BlobError> {
-        self.abort(key, &parts);
-        Ok(())
+    async fn abort_parts(&self, key: BlobKey, parts: MultipartId) -> Result<Removal, BlobError> {
+        Ok(self.abort(key, &parts))
     }
 
     async fn walk(&self, after: Option<&WalkPlace>, limit: usize) -> Result<WalkPage, BlobError> {

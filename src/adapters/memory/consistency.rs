@@ -9,8 +9,8 @@ use crate::{
     domain::{
         Actor, Blob, BlobKey, BlobState, CheckId, Event, EventKind, FileId, Reason, Refusal, StoreId, Time,
         consistency::{
-            CHECK_SECS, Check, CheckPlace, Dangling, DanglingRow, Finding, FindingKind, MOST_CHECKS, MOST_COUNTED,
-            MOST_FINDINGS, MOST_NAMED, StoredFinding,
+            CHECK_SECS, Check, CheckPlace, Dangling, DanglingRow, Finding, FindingKind, IDLE_CHECK_SECS, MOST_CHECKS,
+            MOST_COUNTED, MOST_FINDINGS, MOST_NAMED, StoredFinding,
         },
         run::TaskReport,
         settings::SettingValue,
@@ -70,7 +70,20 @@ impl Tables {
                 });
                 judged.collect()
             }
+            RowWalk::Blobs => {
+                let judged = self.blobs.keys().map(|id| {
+                    let needless = self.is_needless(*id);
+                    (*id, needless.then(|| row(Dangling::BlobWithoutFile, *id, None, None)))
+                });
+                judged.collect()
+            }
         }
+    }
+
+    /// The blob is there, not on its way out, and no file needs it.
+    fn is_needless(&self, id: i64) -> bool {
+        self.blobs.get(&id).is_some_and(|row| row.blob.state != BlobState::Purging)
+            && !self.files.values().any(|file| file.blob == id)
     }
 
     fn repaired(&mut self, id: CheckId, number: i64, actor: Actor, now: Time) -> Result<(), Stop> {
@@ -97,6 +110,13 @@ impl MemoryStore {
             row.blob.state = BlobState::Purging;
         }
         tables.stubs.insert(7, Stub { id: file, created_at: Time(1), deleted_at: Time(1), purged_at: Time(1) });
+    }
+
+    /// This file is gone, and its blob stays: as nobody's rules allow.
+    pub fn lose_file(&self, number: i64) {
+        let mut tables = self.lock();
+        tables.files.remove(&number);
+        tables.attachments.retain(|(of, _), _| *of != number);
     }
 }
 
@@ -188,12 +208,26 @@ impl ConsistencyStore for MemoryStore {
         self.write(|t| {
             t.need_writable()?;
             let NewCheck { id, of, by, now } = new;
-            if t.checks.values().filter(|row| row.check.expires_at > now).count() as i64 >= MOST_CHECKS {
-                return Err(Reason::Busy.into());
+            let live = t.checks.values_mut().map(|row| &mut row.check).filter(|check| check.expires_at > now);
+            let mut live: Vec<&mut Check> = live.collect();
+            live.sort_by_key(|check| check.expires_at);
+            if live.len() as i64 >= MOST_CHECKS {
+                let idle = now.plus_secs(CHECK_SECS - IDLE_CHECK_SECS);
+                let first = live.into_iter().next().filter(|check| check.expires_at < idle);
+                first.ok_or(Reason::Busy)?.expires_at = now.plus_secs(-CHECK_SECS - 1);
             }
             let check = Check { id, of, by, stored: 0, created_at: now, expires_at: now.plus_secs(CHECK_SECS) };
             t.checks.insert(id, CheckRow { check: check.clone(), found: Vec::new() });
             Ok(check)
+        })
+    }
+
+    async fn renew_check(&self, id: CheckId, secs: i64, now: Time) -> Result<Check, Stop> {
+        self.write(|t| {
+            t.need_writable()?;
+            let check = &mut t.checks.get_mut(&id).ok_or_else(Refusal::not_found)?.check;
+            check.expires_at = now.plus_secs(secs);
+            Ok(check.clone())
         })
     }
 
@@ -246,10 +280,23 @@ impl ConsistencyStore for MemoryStore {
         now: Time,
     ) -> Result<bool, Stop> {
         self.write(|t| {
-            let chat = row.chat.as_deref().and_then(|chat| chat.parse().ok());
-            let Some(chat) = chat.filter(|_| row.rule == Dangling::AttachmentWithoutFile) else { return Ok(false) };
-            if t.files.contains_key(&row.number) || t.attachments.remove(&(row.number, chat)).is_none() {
-                return Ok(false);
+            match row.rule {
+                Dangling::AttachmentWithoutFile => {
+                    let Some(chat) = row.chat.as_deref().and_then(|chat| chat.parse().ok()) else { return Ok(false) };
+                    if t.files.contains_key(&row.number) || t.attachments.remove(&(row.number, chat)).is_none() {
+                        return Ok(false);
+                    }
+                }
+                Dangling::BlobWithoutFile if t.is_needless(row.number) => {
+                    if let Some(leaves) = t.blobs.get_mut(&row.number) {
+                        leaves.blob.state = BlobState::Purging;
+                    }
+                }
+                Dangling::BlobWithoutFile
+                | Dangling::FileWithoutBlob
+                | Dangling::FileOfLeavingBlob
+                | Dangling::AttachmentWithoutChat
+                | Dangling::PurgedFile => return Ok(false),
             }
             t.repaired(id, number, actor, now)?;
             Ok(true)

@@ -10,7 +10,7 @@ use crate::{
         Actor, BlobState, Caller, Event, EventKind, FileId, FileState, StoreId, Time, access, listing::FileRef,
         settings::SettingValue,
     },
-    ports::{Leaving, PurgeStore, Stop, StoreError},
+    ports::{Leaving, PurgeStore, Purged, Stop, StoreError},
 };
 
 /// What stays of a file.
@@ -27,11 +27,12 @@ impl Tables {
     /// Answers its blob, if no other file needs it.
     pub(super) fn end_file(&mut self, number: i64, actor: &Actor, now: Time) -> Result<Option<Leaving>, StoreError> {
         let Some(FileRow { file, blob }) = self.files.remove(&number) else { return Ok(None) };
-        if self.stubs.values().any(|stub| stub.id == file.id) {
-            return Err(StoreError::Duplicate("stub id".to_owned()));
-        }
         let deleted_at = file.deleted_at.unwrap_or(now);
-        self.stubs.insert(number, Stub { id: file.id, created_at: file.created_at, deleted_at, purged_at: now });
+        // One that was brought back from outside has its stub.
+        if !self.stubs.values().any(|stub| stub.id == file.id) {
+            let stub = Stub { id: file.id, created_at: file.created_at, deleted_at, purged_at: now };
+            self.stubs.entry(number).or_insert(stub);
+        }
         self.attachments.retain(|(of, _), _| *of != number);
         self.record(Event::new(EventKind::FilePurged, actor.clone()).file(file.id).chat(file.home_chat), now);
         if self.files.values().any(|row| row.blob == blob) {
@@ -48,13 +49,14 @@ impl Tables {
         let until = now.plus_secs(-late_secs);
         let leaving =
             self.blobs.values().filter(move |row| row.blob.state == BlobState::Purging && row.created_at <= until);
+        let leaving = leaving.filter(|row| !self.files.values().any(|file| file.blob == row.blob.id));
         leaving.map(|row| Leaving { id: row.blob.id, key: row.blob.key, size: row.blob.size })
     }
 }
 
 #[async_trait]
 impl PurgeStore for MemoryStore {
-    async fn purge_deleted(&self, grace_secs: i64, limit: u32, now: Time) -> Result<u64, StoreError> {
+    async fn purge_deleted(&self, grace_secs: i64, limit: u32, now: Time) -> Result<Purged, StoreError> {
         self.write(|t| {
             let until = now.plus_secs(-grace_secs);
             let ripe = t.files.values().map(|row| &row.file).filter(|file| file.state == FileState::Deleted);
@@ -66,7 +68,7 @@ impl PurgeStore for MemoryStore {
             for (_, number) in &ripe {
                 t.end_file(*number, &Actor::SYSTEM, now)?;
             }
-            Ok(ripe.len() as u64)
+            Ok(Purged { files: ripe.len() as u64, more: ripe.len() >= limit as usize })
         })
     }
 

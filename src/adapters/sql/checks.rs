@@ -8,7 +8,7 @@ use diesel_async::RunQueryDsl;
 use super::{
     Conn, events,
     finding_row::FindingRow,
-    is_read_only_by_now,
+    is_read_only_by_now, lock,
     rows::{self, corrupt},
     run_row::actor,
     schema::{checks, findings},
@@ -19,7 +19,8 @@ use crate::{
     domain::{
         Actor, CheckId, Event, EventKind, Reason, Refusal, StoreId, Time,
         consistency::{
-            CHECK_SECS, Check, Dangling, DanglingRow, Finding, FindingKind, MOST_CHECKS, MOST_FINDINGS, StoredFinding,
+            CHECK_SECS, Check, Dangling, DanglingRow, Finding, FindingKind, IDLE_CHECK_SECS, MOST_CHECKS,
+            MOST_FINDINGS, StoredFinding,
         },
     },
     ports::{NewCheck, Stop, StoreError},
@@ -65,9 +66,8 @@ pub(super) async fn begin(conn: &mut Conn, new: NewCheck) -> Result<Check, Stop>
     let NewCheck { id, of, by, now } = new;
     let now = time(conn, now).await?;
     let live: i64 = checks::table.filter(checks::expires_at.gt(now.0)).count().get_result(conn).await?;
-    if live >= MOST_CHECKS {
-        let many =
-            format!("there are {MOST_CHECKS} checks of the last day: go on with one of them, or wait until they end");
+    if live >= MOST_CHECKS && !make_room(conn, now).await? {
+        let many = format!("{MOST_CHECKS} checks are under way: go on with one of them, or wait until they end");
         return Err(Refusal::new(Reason::Busy).because(many).into());
     }
     let expires_at = now.plus_secs(CHECK_SECS);
@@ -86,6 +86,25 @@ pub(super) async fn begin(conn: &mut Conn, new: NewCheck) -> Result<Check, Stop>
         .execute(conn)
         .await?;
     Ok(Check { id, of, by, stored: 0, created_at: now, expires_at })
+}
+
+/// The check that ends first is forgotten soon, if nobody goes on with it; `false`: there is none.
+pub(in super::super) async fn make_room(conn: &mut Conn, now: Time) -> Result<bool, StoreError> {
+    let idle = now.plus_secs(CHECK_SECS - IDLE_CHECK_SECS);
+    let left = checks::table.filter(checks::expires_at.gt(now.0)).filter(checks::expires_at.lt(idle.0));
+    let first: Option<i64> = left.order(checks::expires_at).select(checks::number).first(conn).await.optional()?;
+    let Some(first) = first else { return Ok(false) };
+    let long_ago = now.plus_secs(-CHECK_SECS - 1);
+    diesel::update(checks::table.find(first)).set(checks::expires_at.eq(long_ago.0)).execute(conn).await?;
+    Ok(true)
+}
+
+pub(super) async fn renew(conn: &mut Conn, id: CheckId, secs: i64, now: Time) -> Result<Check, Stop> {
+    need_writable(conn).await?;
+    let ends = time(conn, now).await?.plus_secs(secs);
+    let row = checks::table.filter(checks::id.eq(id.0.as_slice()));
+    diesel::update(row).set(checks::expires_at.eq(ends.0)).execute(conn).await?;
+    Ok(find(conn, id).await?.ok_or_else(Refusal::not_found)?)
 }
 
 pub(in super::super) async fn find(conn: &mut Conn, id: CheckId) -> Result<Option<Check>, StoreError> {
@@ -162,17 +181,33 @@ pub(super) async fn delete_dangling(
     actor: Actor,
     now: Time,
 ) -> Result<bool, Stop> {
-    if row.rule != Dangling::AttachmentWithoutFile {
-        return Ok(false);
-    }
-    let mut gone = Statement::new("DELETE FROM attachments WHERE file_number = ");
-    gone.int(row.number).sql(" AND chat_id = ").text(row.chat.as_deref().unwrap_or_default());
-    gone.sql(" AND NOT EXISTS (SELECT 1 FROM files WHERE files.number = attachments.file_number)");
-    let deleted = gone.query().execute(conn).await?;
-    if deleted > 0 {
+    let ended = match row.rule {
+        Dangling::AttachmentWithoutFile => {
+            let mut gone = Statement::new("DELETE FROM attachments WHERE file_number = ");
+            gone.int(row.number).sql(" AND chat_id = ").text(row.chat.as_deref().unwrap_or_default());
+            gone.sql(" AND NOT EXISTS (SELECT 1 FROM files WHERE files.number = attachments.file_number)");
+            gone
+        }
+        Dangling::BlobWithoutFile => {
+            // An upload that shares it has locked it before, and its file is seen; or waits, and finds it PURGING.
+            let mut needed = Statement::new("SELECT id FROM blobs WHERE id = ");
+            needed.int(row.number);
+            lock(conn, "blobs", needed).await?;
+            let mut leaves = Statement::new("UPDATE blobs SET state = 'PURGING' WHERE id = ");
+            leaves.int(row.number).sql(" AND state <> 'PURGING'");
+            leaves.sql(" AND NOT EXISTS (SELECT 1 FROM files WHERE files.blob_id = blobs.id)");
+            leaves
+        }
+        Dangling::FileWithoutBlob
+        | Dangling::FileOfLeavingBlob
+        | Dangling::AttachmentWithoutChat
+        | Dangling::PurgedFile => return Ok(false),
+    };
+    let ended = ended.query().execute(conn).await?;
+    if ended > 0 {
         note_repaired(conn, id, finding, actor, now).await?;
     }
-    Ok(deleted > 0)
+    Ok(ended > 0)
 }
 
 /// Findings first, then their check: whatever goes takes nothing else with it.

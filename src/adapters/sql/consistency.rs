@@ -135,6 +135,14 @@ const fn walks(walk: RowWalk) -> (&'static str, &'static str, &'static str) {
              JOIN files f ON f.id = w.id WHERE w.number",
             " ORDER BY number LIMIT 1 OFFSET ",
         ),
+        // One look into the index for each, whatever else the planner would make of a join.
+        RowWalk::Blobs => (
+            "SELECT id AS number FROM blobs WHERE id",
+            "SELECT 'BLOB_WITHOUT_FILE' AS rule, w.id AS number, (SELECT f.id FROM files f WHERE f.blob_id = w.id LIMIT 1) AS \
+             id, CAST(NULL AS TEXT) AS chat FROM blobs w WHERE w.state <> 'PURGING' \
+             AND (SELECT f.number FROM files f WHERE f.blob_id = w.id LIMIT 1) IS NULL AND w.id",
+            " ORDER BY id LIMIT 1 OFFSET ",
+        ),
     }
 }
 
@@ -149,7 +157,11 @@ pub(in super::super) async fn list_dangling(
     end.sql(" > ").int(after).sql(order).int(i64::from(limit).max(1) - 1);
     let end: Vec<LastRow> = end.query().load(conn).await?;
     let end = end.into_iter().next().map(|row| row.number);
-    let column = if walk == RowWalk::Attachments { " AND w.file_number <= " } else { " AND w.number <= " };
+    let column = match walk {
+        RowWalk::Attachments => " AND w.file_number <= ",
+        RowWalk::Blobs => " AND w.id <= ",
+        RowWalk::Files | RowWalk::Stubs => " AND w.number <= ",
+    };
     let mut found = Statement::new(loose);
     found.sql(" > ").int(after).sql(column).int(end.unwrap_or(i64::MAX));
     let found: Vec<LooseRow> = found.query().load(conn).await?;
@@ -243,6 +255,10 @@ impl ConsistencyStore for SqlStore {
 
     async fn begin_check(&self, new: NewCheck) -> Result<Check, Stop> {
         timed!(self.write, "begin_check", |conn| checks::begin(conn, new))
+    }
+
+    async fn renew_check(&self, id: CheckId, secs: i64, now: Time) -> Result<Check, Stop> {
+        timed!(self.write, "renew_check", |conn| checks::renew(conn, id, secs, now))
     }
 
     async fn find_check(&self, id: CheckId) -> Result<Option<Check>, StoreError> {

@@ -108,7 +108,7 @@ impl FindingRow {
         let size = self.size.unsigned_abs();
         let kind = FindingKind::find(&self.kind).ok_or_else(bad("kind"))?;
         Ok(match kind {
-            FindingKind::BytesMissing | FindingKind::WrongSize | FindingKind::WrongHash => {
+            FindingKind::BytesMissing | FindingKind::WrongSize | FindingKind::WrongHash | FindingKind::Unreadable => {
                 let sha256 = self.sha256.as_deref().ok_or_else(bad("sha256"))?;
                 What::Blob {
                     kind,

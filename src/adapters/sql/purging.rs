@@ -17,16 +17,19 @@ use super::{
     Conn, SqlStore, by_index, events, files as rows_of_files, from_now, holds, is_read_only_by_now, keep_holds, lock,
     pairing,
     rows::{self, corrupt},
-    schema::blobs,
     statement::Statement,
 };
 use crate::{
     domain::{
-        Actor, BlobKey, BlobState, Caller, ChatId, Event, EventKind, FileId, StoreId, Time, access, listing::FileRef,
+        Actor, BlobKey, Caller, ChatId, Event, EventKind, FileId, Permission, Reason, Refusal, StoreId, Time, access,
+        hold::is_unbounded, listing::FileRef,
     },
-    ports::{Leaving, PurgeStore, Stop, StoreError},
+    ports::{Leaving, PurgeStore, Purged, Stop, StoreError},
     telemetry::names,
 };
+
+/// No file needs the blob.
+pub(super) const UNNEEDED: &str = "NOT EXISTS (SELECT 1 FROM files WHERE files.blob_id = blobs.id)";
 
 /// A file that is purged.
 pub(super) struct Ended {
@@ -83,7 +86,8 @@ struct LeavingRow {
 impl LeavingRow {
     fn leaving(self) -> Result<Leaving, StoreError> {
         let Self { id, key, size } = self;
-        let size = u64::try_from(size).map_err(|_| corrupt("blobs", "size", id))?;
+        // A size that makes no sense keeps no bytes from their end: it is only told.
+        let size = u64::try_from(size).unwrap_or(0);
         Ok(Leaving { id, key: BlobKey(rows::bytes("blobs", "key", id, &key)?), size })
     }
 }
@@ -124,7 +128,12 @@ async fn purge_deleted(conn: &mut Conn, found: Vec<i64>, grace_secs: i64, now: T
     where_ripe(&mut ripe, until);
     let mut ripe: Vec<Ripe> = ripe.query().load(conn).await?;
     ripe.sort_unstable_by_key(|row| (row.deleted_at, row.number));
-    let ended = ripe.into_iter().map(Ripe::ended).collect::<Result<Vec<_>, _>>()?;
+    // A damaged row stays where it is, and keeps no other from its end.
+    let readable = |row: Ripe| {
+        let told = |error: &StoreError| tracing::error!(%error, "a deleted file cannot be purged");
+        row.ended().inspect_err(told).ok()
+    };
+    let ended: Vec<Ended> = ripe.into_iter().filter_map(readable).collect();
     end(conn, &ended, &Actor::SYSTEM, now).await?;
     Ok(ended.len() as u64)
 }
@@ -162,14 +171,43 @@ pub(super) async fn find_free(conn: &mut Conn, found: &[i64]) -> Result<Vec<Ende
 
 async fn purge_file(conn: &mut Conn, file: FileRef, caller: &Caller, now: Time) -> Result<Option<Leaving>, Stop> {
     let found = rows_of_files::find_to_change(conn, file, caller).await?;
+    if found.is_none() && is_unbounded(caller) {
+        return purge_without_blob(conn, file, caller, now).await;
+    }
     let held = holds::is_held(conn, found.as_ref().map_or(-1, |view| view.file.number)).await?;
     let view = access::purge(caller, found.as_ref(), held)?;
     let (file, blob) = (&view.file, &view.blob);
     let ended = Ended { number: file.number, id: file.id, home_chat: file.home_chat.clone(), blob: blob.id };
     end(conn, &[ended], &Actor::from(caller), now).await?;
-    let state: String = blobs::table.find(blob.id).select(blobs::state).first(conn).await?;
-    let leaves = state == rows::blob_state_name(BlobState::Purging);
-    Ok(leaves.then_some(Leaving { id: blob.id, key: blob.key, size: blob.size }))
+    let mut leaves = Statement::new("SELECT id, key, size FROM blobs WHERE state = 'PURGING' AND id = ");
+    leaves.int(blob.id).sql(" AND ").sql(UNNEEDED);
+    let leaves: Vec<LeavingRow> = leaves.query().load(conn).await?;
+    Ok(leaves.into_iter().map(LeavingRow::leaving).next().transpose()?)
+}
+
+/// A file whose blob has no row, as no rule allows, is in no view: where all files are in reach, it is ended by its own row.
+async fn purge_without_blob(
+    conn: &mut Conn,
+    file: FileRef,
+    caller: &Caller,
+    now: Time,
+) -> Result<Option<Leaving>, Stop> {
+    caller.need(&[Permission::Erase])?;
+    let FileRef::Id(id) = file else { return Err(Refusal::not_found().into()) };
+    let mut found = Statement::new("SELECT number FROM files WHERE id = ");
+    found.bytes(&id.0).sql(" AND NOT EXISTS (SELECT 1 FROM blobs WHERE blobs.id = files.blob_id)");
+    let found: Vec<Number> = found.query().load(conn).await?;
+    let found: Vec<i64> = found.into_iter().map(|row| row.number).collect();
+    if found.is_empty() {
+        return Err(Refusal::not_found().into());
+    }
+    lock_ending(conn, &found).await?;
+    let free = find_free(conn, &found).await?;
+    if free.is_empty() {
+        return Err(Reason::OnHold.into());
+    }
+    end(conn, &free, &Actor::from(caller), now).await?;
+    Ok(None)
 }
 
 /// Files that are not held become stubs; blobs that they alone needed are PURGING. Their events last. All are locked, the
@@ -188,6 +226,8 @@ pub(super) async fn end(conn: &mut Conn, ended: &[Ended], actor: &Actor, now: Ti
     );
     // One that was READY is deleted and purged at once.
     stubs.int(now.0).sql("), ").int(purged_at).sql(" FROM files WHERE number IN ").ints(numbers());
+    // One that was brought back from outside has its stub: it is purged once more, and keeps no other from it.
+    stubs.sql(" ON CONFLICT DO NOTHING");
     stubs.query().execute(conn).await?;
     let mut detached = Statement::new("DELETE FROM attachments WHERE file_number IN ");
     detached.ints(numbers());
@@ -199,7 +239,7 @@ pub(super) async fn end(conn: &mut Conn, ended: &[Ended], actor: &Actor, now: Ti
     let named: BTreeSet<i64> = ended.iter().map(|file| file.blob).collect();
     let mut leave = Statement::new("UPDATE blobs SET state = 'PURGING' WHERE id IN ");
     leave.ints(named);
-    leave.sql(" AND NOT EXISTS (SELECT 1 FROM files WHERE files.blob_id = blobs.id)");
+    leave.sql(" AND ").sql(UNNEEDED);
     leave.query().execute(conn).await?;
 
     let event = Event::new(EventKind::FilePurged, actor.clone());
@@ -219,7 +259,8 @@ pub(in super::super) async fn list_leaving(
     let until = moment(conn, now, late_secs.saturating_neg()).await?;
     let mut found = Statement::new("SELECT id, key, size FROM blobs");
     found.sql(&by_index("blobs_purging")).sql(" WHERE state = 'PURGING' AND id > ").int(after);
-    found.sql(" AND created_at <= ").int(until).sql(" ORDER BY id LIMIT ").int(i64::from(limit));
+    found.sql(" AND created_at <= ").int(until).sql(" AND ").sql(UNNEEDED);
+    found.sql(" ORDER BY id LIMIT ").int(i64::from(limit));
     let found: Vec<LeavingRow> = found.query().load(conn).await?;
     found.into_iter().map(LeavingRow::leaving).collect()
 }
@@ -241,19 +282,22 @@ async fn delete_blobs(
     }
     let until = moment(conn, now, late_secs.saturating_neg()).await?;
     let mut delete = Statement::new("DELETE FROM blobs WHERE id IN ");
-    delete.ints(gone).sql(" AND state = 'PURGING' AND created_at <= ").int(until).sql(" RETURNING id AS number");
+    delete.ints(gone).sql(" AND state = 'PURGING' AND created_at <= ").int(until);
+    delete.sql(" AND ").sql(UNNEEDED).sql(" RETURNING id AS number");
     let gone: Vec<Number> = delete.query().load(conn).await?;
     Ok(gone.into_iter().map(|row| row.number).collect())
 }
 
 #[async_trait]
 impl PurgeStore for SqlStore {
-    async fn purge_deleted(&self, grace_secs: i64, limit: u32, now: Time) -> Result<u64, StoreError> {
+    async fn purge_deleted(&self, grace_secs: i64, limit: u32, now: Time) -> Result<Purged, StoreError> {
         let found = timed!(self.read, "find_ripe", |conn| find_ripe(conn, grace_secs, limit, now))?;
         if found.is_empty() {
-            return Ok(0);
+            return Ok(Purged::default());
         }
-        timed!(self.write, "purge_deleted", |conn| purge_deleted(conn, found, grace_secs, now))
+        let more = found.len() >= limit as usize;
+        let files = timed!(self.write, "purge_deleted", |conn| purge_deleted(conn, found, grace_secs, now))?;
+        Ok(Purged { files, more })
     }
 
     async fn purge_file(&self, file: FileRef, caller: &Caller, now: Time) -> Result<Option<Leaving>, Stop> {

@@ -93,13 +93,13 @@ async fn a_discarded_upload_does_not_come_back_by_its_writer(w: &World) {
     let (mut early, mut late) = (w.spool.writer(key(1)), w.spool.writer(key(2)));
     early.write(&[Bytes::from_static(b"x")]).expect("room");
     for n in 1..=2 {
-        w.spool.discard(key(n)).await.expect("discarded");
+        assert_eq!(w.spool.discard(key(n)).await.expect("discarded"), n == 1, "the other wrote nothing");
     }
     for writer in [&mut early, &mut late] {
         assert!(writer.write(&[Bytes::from_static(b"y")]).is_err());
     }
     assert!(early.seal().is_err() && late.seal().is_err());
-    w.spool.discard(key(1)).await.expect("fine");
+    assert!(!w.spool.discard(key(1)).await.expect("fine"), "nothing was there");
     assert!(w.spool.list().await.expect("readable").is_empty());
     assert_eq!(w.spool.room_bytes(), BUDGET);
 }

@@ -7,6 +7,7 @@ use std::{
     collections::HashMap,
     io,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use futures_util::StreamExt as _;
@@ -25,8 +26,13 @@ use crate::{
 /// The system's number for what a disk cannot read.
 const EIO: i32 = 5;
 
+/// What the store does not give is asked for again after this.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Most characters of a store's words that are told.
+const LONGEST_ERROR: usize = 300;
+
 /// What a blob's bytes are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in super::super) enum Looked {
     /// As they should be.
     Sound,
@@ -34,6 +40,18 @@ pub(in super::super) enum Looked {
     Leaving,
     /// Not as they should be; and how many there are.
     Damaged(FindingKind, u64),
+    /// The store works, and does not give these. `sized`: it told how many there are.
+    Unreadable {
+        /// Why, in its words.
+        error: String,
+        sized: bool,
+    },
+}
+
+impl Looked {
+    fn unreadable(error: &BlobError, sized: bool) -> Self {
+        Self::Unreadable { error: error.to_string().chars().take(LONGEST_ERROR).collect(), sized }
+    }
 }
 
 /// What of some things that lie in a store is not named.
@@ -59,51 +77,66 @@ pub(in super::super) fn is_unscanned(blob: &Blob, settings: &Settings) -> bool {
 }
 
 impl App {
-    /// Looks for a blob's bytes, and reads them if it is to hash them. Told as damaged only what a second look finds so,
-    /// with the row as it is by then.
+    /// Looks for a blob's bytes, and reads them if it is to hash them. Told as damaged, or not to be had, only what a second
+    /// look finds so, with the row as it is by then. An error where the store does not work at all, or the database.
     pub(in super::super) async fn look_at_blob(&self, blob: &Blob, hash: bool) -> Result<Looked, Error> {
         if blob.state == BlobState::Purging {
             return Ok(Looked::Leaving);
         }
-        let mut looked = self.look_once(blob, hash).await?;
-        if looked != Looked::Sound {
-            match self.store.find_blob_to_check(blob.id).await? {
-                Some(again) if again.state != BlobState::Purging => looked = self.look_once(blob, hash).await?,
-                Some(_) | None => return Ok(Looked::Leaving),
+        let mut looked = self.look_once(blob, hash).await;
+        if looked == Looked::Sound {
+            return Ok(looked);
+        }
+        if let Looked::Unreadable { .. } = looked {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        if self.is_leaving(blob).await? {
+            return Ok(Looked::Leaving);
+        }
+        looked = self.look_once(blob, hash).await;
+        if let Looked::Unreadable { error, .. } = &looked {
+            tracing::warn!(key = %blob.key, error, "the store does not give these bytes");
+            match self.blobs.probe().await {
+                // A store that has no more room gives what it has.
+                Ok(()) | Err(BlobError::NoSpace(_)) => {}
+                Err(down) => return Err(down.into()),
             }
         }
-        if let Looked::Damaged(..) = looked {
-            match self.store.find_blob_to_check(blob.id).await? {
-                Some(again) if again.state != BlobState::Purging => {}
-                Some(_) | None => return Ok(Looked::Leaving),
-            }
+        if looked != Looked::Sound && self.is_leaving(blob).await? {
+            return Ok(Looked::Leaving);
         }
         Ok(looked)
     }
 
-    async fn look_once(&self, blob: &Blob, hash: bool) -> Result<Looked, Error> {
+    async fn is_leaving(&self, blob: &Blob) -> Result<bool, Error> {
+        let now = self.store.find_blob_to_check(blob.id).await?;
+        Ok(now.is_none_or(|now| now.state == BlobState::Purging))
+    }
+
+    async fn look_once(&self, blob: &Blob, hash: bool) -> Looked {
         let size = match self.blobs.size(blob.key).await {
+            Ok(size) => size,
             // There is something that is no file.
             Err(BlobError::Unavailable(e)) if e.kind() == io::ErrorKind::InvalidData => None,
-            size => size?,
+            Err(error) => return Looked::unreadable(&error, false),
         };
         match size {
-            None => return Ok(Looked::Damaged(FindingKind::BytesMissing, 0)),
-            Some(found) if found != blob.size => return Ok(Looked::Damaged(FindingKind::WrongSize, found)),
+            None => return Looked::Damaged(FindingKind::BytesMissing, 0),
+            Some(found) if found != blob.size => return Looked::Damaged(FindingKind::WrongSize, found),
             Some(_) => {}
         }
         if !hash {
-            return Ok(Looked::Sound);
+            return Looked::Sound;
         }
         match self.hash(blob.key, blob.size).await {
-            Ok(found) if found == blob.sha256 => Ok(Looked::Sound),
-            Ok(_) => Ok(Looked::Damaged(FindingKind::WrongHash, blob.size)),
-            Err(BlobError::Missing(_)) => Ok(Looked::Damaged(FindingKind::BytesMissing, 0)),
+            Ok(found) if found == blob.sha256 => Looked::Sound,
+            Ok(_) => Looked::Damaged(FindingKind::WrongHash, blob.size),
+            Err(BlobError::Missing(_)) => Looked::Damaged(FindingKind::BytesMissing, 0),
             // The disk itself says that it lost some of them.
             Err(BlobError::Unavailable(e)) if e.raw_os_error() == Some(EIO) => {
-                Ok(Looked::Damaged(FindingKind::WrongHash, 0))
+                Looked::Damaged(FindingKind::WrongHash, 0)
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Looked::unreadable(&error, true),
         }
     }
 

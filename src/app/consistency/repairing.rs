@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     domain::{
-        Actor, Caller, CheckId, Permission, Reason, Refusal, Time,
+        Actor, BlobKey, Caller, CheckId, Permission, Reason, Refusal, Time,
         consistency::{
             Check, Dangling, DanglingRow, Finding, FindingKind, Place, Repair, StoredFinding, StrangeName, What,
             YOUNG_SECS,
@@ -122,7 +122,7 @@ impl App {
                     *count += 1;
                 }
                 let files = self.files_of(what).await?.first;
-                let told = ToldFinding { finding: stored.finding, files };
+                let told = ToldFinding { finding: stored.finding, files, error: String::new() };
                 let repaired = Repaired { told, outcome, explanation };
                 if tell.send(Ok(RepairTold::Repaired(repaired))).await.is_err() {
                     return Ok(());
@@ -142,12 +142,19 @@ impl App {
             What::Blob { kind, id, key, files, .. } => {
                 let blob = self.store.find_blob_to_check(*id).await?;
                 let looked = match &blob {
-                    Some(blob) => self.look_at_blob(blob, *kind == FindingKind::WrongHash).await?,
+                    Some(blob) => {
+                        let read = matches!(kind, FindingKind::WrongHash | FindingKind::Unreadable);
+                        self.look_at_blob(blob, read).await?
+                    }
                     None => Looked::Leaving,
                 };
                 match looked {
                     Looked::Sound => said(Repair::Gone, "the bytes are as they should be"),
                     Looked::Leaving => said(Repair::Gone, "no file needs the bytes any more"),
+                    Looked::Unreadable { .. } => {
+                        let look = format!("look why the store does not give {key}, and let this service read it");
+                        Ok((Repair::NeedsAPerson, format!("{look}, or purge the files that need it ({files})")))
+                    }
                     Looked::Damaged(..) => {
                         let restore = format!("restore the bytes {key} from a backup of the store, with their sha256");
                         Ok((Repair::NeedsAPerson, format!("{restore}, or purge the files that need them ({files})")))
@@ -219,16 +226,26 @@ impl App {
                     }
                 }
             }
-            What::Parts { key, id, .. } => {
-                self.blobs.abort_parts(*key, MultipartId(id.clone())).await?;
-                Ok(true)
-            }
-            What::Spooled { key, .. } => {
-                self.spool.discard(*key).await?;
-                Ok(true)
-            }
+            What::Parts { key, id, .. } => self.remove_parts(*key, MultipartId(id.clone())).await,
+            What::Spooled { key, .. } => Ok(self.spool.discard(*key).await?),
             What::Blob { .. } | What::Strange { .. } | What::Row(_) => Ok(false),
         }
+    }
+
+    /// One that the store began by half goes only with all that is under its key: where a row names that, it stays.
+    async fn remove_parts(&self, key: BlobKey, id: MultipartId) -> Result<bool, Error> {
+        match self.blobs.abort_parts(key, id.clone()).await? {
+            Removal::Removed => return Ok(true),
+            Removal::Gone | Removal::Young => return Ok(false),
+            Removal::Refused => {}
+        }
+        let named = self.store.list_named(&[key], self.store_id, true).await?;
+        if !named.is_empty() || self.blobs.size(key).await?.is_some() {
+            let why = "the store does not end an upload in parts, and there are bytes under its key";
+            return Err(BlobError::Unavailable(std::io::Error::other(why)).into());
+        }
+        self.blobs.discard(key, Some(id)).await?;
+        Ok(true)
     }
 
     async fn remove_strange(
@@ -271,25 +288,35 @@ impl App {
             Dangling::FileWithoutBlob | Dangling::FileOfLeavingBlob => RowWalk::Files,
             Dangling::AttachmentWithoutFile | Dangling::AttachmentWithoutChat => RowWalk::Attachments,
             Dangling::PurgedFile => RowWalk::Stubs,
+            Dangling::BlobWithoutFile => RowWalk::Blobs,
         };
         let (rows, _) = self.store.list_dangling(walk, row.number.saturating_sub(1), 1).await?;
         if !rows.contains(row) {
             return Ok((Repair::Gone, "the rows are as they should be".to_owned()));
         }
         let why = match row.rule {
-            Dangling::AttachmentWithoutFile => {
+            Dangling::AttachmentWithoutFile | Dangling::BlobWithoutFile => {
                 let (id, now) = (check.id, self.clock.now());
-                let removed = self.store.delete_dangling(id, stored.number, row, by.clone(), now).await?;
-                return Ok(match removed {
-                    true => (Repair::Repaired, "the attachment is removed: its file is not there".to_owned()),
+                let done = if row.rule == Dangling::BlobWithoutFile {
+                    "its bytes go with the next purge: no file needs them"
+                } else {
+                    "the attachment is removed: its file is not there"
+                };
+                let ended = self.store.delete_dangling(id, stored.number, row, by.clone(), now).await?;
+                return Ok(match ended {
+                    true => (Repair::Repaired, done.to_owned()),
                     false => (Repair::Gone, "the rows are as they should be".to_owned()),
                 });
             }
-            Dangling::FileWithoutBlob | Dangling::FileOfLeavingBlob => {
-                "restore the database from a backup, or purge the file: its bytes are not to be had any more"
+            Dangling::FileWithoutBlob => {
+                "restore the database from a backup, or purge the file (lhfile purge): nobody can read it any more"
+            }
+            Dangling::FileOfLeavingBlob => {
+                "restore the database from a backup, or purge the file (lhfile purge), and its bytes go too: they stay as \
+                 long as the file is there"
             }
             Dangling::AttachmentWithoutChat => "tell the chat again (PutChat), or detach the file",
-            Dangling::PurgedFile => "purge the file once more: it was brought back from outside",
+            Dangling::PurgedFile => "purge the file once more (lhfile purge): it was brought back from outside",
         };
         Ok((Repair::NeedsAPerson, why.to_owned()))
     }

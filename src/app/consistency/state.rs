@@ -7,7 +7,7 @@ use data_encoding::HEXLOWER;
 use crate::{
     domain::{
         Reason, Refusal,
-        consistency::{FindingKind, What},
+        consistency::{FindingKind, MOST_NAMED, What},
     },
     ports::WalkPlace,
 };
@@ -78,6 +78,8 @@ pub(super) struct State {
     /// Of the walk through the store.
     pub(super) place: Option<WalkPlace>,
     pub(super) counts: CheckCounts,
+    /// The first blobs that are counted as unscanned, at most [`MOST_NAMED`].
+    pub(super) unscanned: Vec<i64>,
 }
 
 impl State {
@@ -96,12 +98,22 @@ impl State {
             skipped: 0,
             found: [(0, 0); KINDS],
         },
+        unscanned: Vec::new(),
     };
+
+    /// One more that is served and not known to be clean.
+    pub(super) fn count_unscanned(&mut self, blob: i64) {
+        self.counts.unscanned += 1;
+        if self.unscanned.len() < MOST_NAMED {
+            self.unscanned.push(blob);
+        }
+    }
 
     /// The beginning of the next phase; `None` after the last.
     pub(super) fn next_phase(&self) -> Option<Self> {
         let phase = PHASES.get(self.phase as usize + 1)?;
-        Some(Self { phase: *phase, walk: 0, after: i64::MIN, place: None, counts: self.counts })
+        let unscanned = self.unscanned.clone();
+        Some(Self { phase: *phase, walk: 0, after: i64::MIN, place: None, counts: self.counts, unscanned })
     }
 
     /// As it is told. It is nobody's secret, and whoever changes it misleads himself alone: what is repaired is what is
@@ -110,7 +122,8 @@ impl State {
         let place = self.place.as_ref().map_or_else(|| "-".to_owned(), |place| HEXLOWER.encode(&place.0));
         let CheckCounts { blobs, blob_bytes, hashed_bytes, stored, young, unscanned, skipped, found } = self.counts;
         let mut words = vec!["1".to_owned(), (self.phase as usize).to_string(), self.walk.to_string()];
-        words.extend([self.after.to_string(), format!("p{place}")]);
+        let first: Vec<String> = self.unscanned.iter().map(ToString::to_string).collect();
+        words.extend([self.after.to_string(), format!("p{place}"), format!("u{}", first.join(","))]);
         let counts = [blobs, blob_bytes, hashed_bytes, stored, young, unscanned, skipped];
         let counts = counts.into_iter().chain(found.into_iter().flat_map(|(count, bytes)| [count, bytes]));
         words.extend(counts.map(|count| count.to_string()));
@@ -134,6 +147,11 @@ impl State {
             "-" => None,
             place => Some(WalkPlace(HEXLOWER.decode(place.as_bytes()).ok()?)),
         };
+        let unscanned = match words.next()?.strip_prefix('u')? {
+            "" => Vec::new(),
+            blobs => blobs.split(',').map(str::parse).collect::<Result<Vec<i64>, _>>().ok()?,
+        };
+        (unscanned.len() <= MOST_NAMED).then_some(())?;
         let mut number = || words.next()?.parse::<u64>().ok();
         let mut counts = CheckCounts {
             blobs: number()?,
@@ -148,7 +166,7 @@ impl State {
         for found in &mut counts.found {
             *found = (number()?, number()?);
         }
-        words.next().is_none().then_some(Self { phase, walk, after, place, counts })
+        words.next().is_none().then_some(Self { phase, walk, after, place, counts, unscanned })
     }
 }
 
@@ -161,7 +179,8 @@ mod tests {
     fn places_read_back_from_what_was_told_and_nothing_else_does() {
         let mut state = State { after: -7, walk: 2, place: Some(WalkPlace(b"o\0a/b.c".to_vec())), ..State::START };
         state.counts.count(&What::Bytes { key: BlobKey([1; 16]), size: 9, at: Time(0) });
-        state.counts.unscanned = 3;
+        (1..=25).for_each(|blob| state.count_unscanned(blob));
+        assert_eq!((state.counts.unscanned, state.unscanned.len()), (25, MOST_NAMED));
         let mut phases = 1;
         loop {
             let text = state.text();
@@ -177,6 +196,8 @@ mod tests {
             (state, phases) = (State { place: Some(WalkPlace(Vec::new())), ..next }, phases + 1);
         }
         assert_eq!(phases, 4);
+        let many = state.text().replace(".u1,", ".u1,1,");
+        assert_eq!(State::parse(&many).map_err(|refusal| refusal.reason), Err(Reason::BadPageToken));
         assert_eq!(State::parse(""), Ok(State::START));
         assert_eq!(state.counts.found().collect::<Vec<_>>(), [(FindingKind::UnnamedBytes, 1, 9)]);
         assert!(!state.counts.is_consistent() && State::START.counts.is_consistent());

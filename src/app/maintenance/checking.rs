@@ -1,7 +1,8 @@
 //! The task CHECK: whether the bytes of blobs are there, and what was stored; the blobs in the order of their rows.
 //!
-//! Two walks go on where the last run ended, and begin anew at their end: sizes, of at most 100,000 blobs in a run, and
-//! bytes, as many as `check_budget_bytes`. Each blob is told once in each pass. Nothing is removed. Not here: what is sound
+//! Two walks go on where they were left: sizes, to the end of all blobs, and bytes, as many in a run as
+//! `check_budget_bytes`; each begins anew after its end. Each blob is told once in each pass. What the store does not give
+//! while it works is told, and keeps none of those behind it. Nothing is removed. Not here: what is sound
 //! (`app/consistency/looking.rs`).
 
 use std::time::Duration;
@@ -10,7 +11,7 @@ use futures_util::{StreamExt as _, stream};
 
 use super::{
     super::{App, Error, consistency::looking::Looked},
-    carrying::LEASE_SECS,
+    carrying::{LEASE_SECS, stop},
 };
 use crate::{
     domain::{
@@ -22,15 +23,12 @@ use crate::{
     telemetry::names,
 };
 
-/// Blobs whose bytes are looked for by one run.
-const MOST: u64 = 100_000;
-/// Of them so many by one step, and at once.
+/// Blobs whose bytes are looked for by one step, and at once.
 const PAGE: u32 = 500;
 const AT_ONCE: usize = 16;
-/// Blobs that are read by one step.
+/// Blobs that are read by one step, and bytes after which it begins no other: between two steps a cancel is heard.
 const READ: u32 = 16;
-/// Blobs of a step that may fail to be looked at.
-const MOST_UNREAD: u32 = 5;
+const READ_BYTES: u64 = 256 << 20;
 /// Between two steps, at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -38,12 +36,9 @@ impl App {
     /// Sizes, then bytes.
     pub(super) async fn check(&self, lease: RunLease, report: &mut TaskReport) -> Result<Outcome, Error> {
         let mut place = self.retried(|| async { Ok(self.store.find_check_place().await?) }).await?;
-        let mut looked = 0;
-        while looked < MOST {
-            let after = place.sized;
-            let blobs = self.blobs_after(after, PAGE).await?;
-            let ended = (blobs.len() as u64) < u64::from(PAGE);
-            looked += blobs.len() as u64;
+        loop {
+            let blobs = self.blobs_after(place.sized, PAGE).await?;
+            let ended = blobs.len() < PAGE as usize;
             place.sized = if ended { 0 } else { blobs.last().map_or(0, |blob| blob.id) };
             if self.check_some(lease, report, place, blobs, false).await? {
                 return Ok(Outcome::Cancelled);
@@ -58,9 +53,9 @@ impl App {
             let mut blobs = self.blobs_after(place.hashed, READ).await?;
             let mut ended = blobs.len() < READ as usize;
             // One that is begun is read whole.
-            let mut within = 0;
+            let (mut within, step_end) = (0, read.saturating_add(READ_BYTES));
             for blob in &blobs {
-                if read >= budget {
+                if read >= budget.min(step_end) {
                     ended = false;
                     break;
                 }
@@ -97,32 +92,31 @@ impl App {
         self.need_writable()?;
         let begun = tokio::time::Instant::now();
         let at_once = if hash { 1 } else { AT_ONCE };
-        let looks = stream::iter(blobs).map(|blob| async move { (self.look_at_blob(&blob, hash).await, blob) });
+        let looks = stream::iter(blobs).map(|blob| async move {
+            // A store that does not work at all is waited for, and then ends the task before the place is noted.
+            (self.retried(|| async { self.look_at_blob(&blob, hash).await.map_err(stop) }).await, blob)
+        });
         let mut looks = looks.buffer_unordered(at_once);
-        let (mut damaged, mut unread) = (Vec::new(), 0);
+        let mut damaged = Vec::new();
         while let Some((looked, blob)) = looks.next().await {
-            let looked = match looked {
-                // One that cannot be looked at keeps none of those behind it; a store that is down ends the task.
-                Err(Error::Blob(error)) if unread < MOST_UNREAD => {
-                    tracing::warn!(key = %blob.key, %error, "stored bytes could not be looked at; the next pass tries again");
-                    unread += 1;
-                    report.failed += 1;
-                    continue;
-                }
-                looked => looked?,
-            };
-            match looked {
+            let wrong = match looked? {
                 Looked::Leaving => continue,
-                Looked::Sound => {}
+                Looked::Sound => None,
                 // Told by the walk of sizes.
-                Looked::Damaged(FindingKind::BytesMissing | FindingKind::WrongSize, _) if hash => {}
-                Looked::Damaged(kind, _) => {
-                    tracing::error!(key = %blob.key, kind = kind.name(), "stored bytes are not as they were stored");
-                    metrics::counter!(names::CORRUPT).increment(1);
-                    let files = self.retried(|| async { Ok(self.store.list_files_of_blob(blob.id).await?) }).await?;
-                    damaged.push(Damaged { kind, file: files.first.first().copied() });
-                    report.failed += 1;
+                Looked::Damaged(FindingKind::BytesMissing | FindingKind::WrongSize, _)
+                | Looked::Unreadable { sized: false, .. }
+                    if hash =>
+                {
+                    None
                 }
+                Looked::Damaged(kind, _) => Some(kind),
+                Looked::Unreadable { .. } => Some(FindingKind::Unreadable),
+            };
+            if let Some(kind) = wrong {
+                tracing::error!(key = %blob.key, kind = kind.name(), "stored bytes are not as they were stored");
+                let files = self.retried(|| async { Ok(self.store.list_files_of_blob(blob.id).await?) }).await?;
+                damaged.push(Damaged { kind, file: files.first.first().copied() });
+                report.failed += 1;
             }
             if hash {
                 report.bytes += blob.size;
@@ -133,6 +127,7 @@ impl App {
         drop(looks);
         let told = *report;
         self.retried(|| self.store.note_checked(lease, told, place, &damaged, self.clock.now())).await?;
+        metrics::counter!(names::CORRUPT).increment(damaged.len() as u64);
         tokio::time::sleep(begun.elapsed().min(LONGEST_PAUSE)).await;
         Ok(false)
     }

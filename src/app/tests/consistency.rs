@@ -2,7 +2,7 @@
 //!
 //! Not here: the walks of real stores (`adapters/tests/blobs.rs`), and the calls (`tests/it/`).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
 
@@ -27,7 +27,7 @@ fn key(n: u8) -> BlobKey {
 }
 
 /// A run of one task, to its end.
-async fn run(app: &Arc<App>, task: Task) -> TaskReport {
+pub async fn run(app: &Arc<App>, task: Task) -> TaskReport {
     let asked = RunAsked { tasks: vec![task], ..RunAsked::default() };
     let mut run = app.run_maintenance(&backend(), asked).await.expect("it begins");
     while run.state == RunState::Running {
@@ -37,12 +37,12 @@ async fn run(app: &Arc<App>, task: Task) -> TaskReport {
 }
 
 /// Everything that a check tells.
-async fn check(app: &Arc<App>, asked: CheckAsked) -> Result<Vec<CheckTold>, Error> {
+pub async fn check(app: &Arc<App>, asked: CheckAsked) -> Result<Vec<CheckTold>, Error> {
     let told = Box::pin(app.check_consistency(&backend(), asked).await?);
     told.collect::<Vec<_>>().await.into_iter().collect()
 }
 
-fn kinds(told: &[CheckTold]) -> Vec<FindingKind> {
+pub fn kinds(told: &[CheckTold]) -> Vec<FindingKind> {
     let kinds = told.iter().filter_map(|told| match told {
         CheckTold::Finding(told) => Some(told.finding.what.kind()),
         CheckTold::Progress(_) | CheckTold::Summary(_) => None,
@@ -52,7 +52,7 @@ fn kinds(told: &[CheckTold]) -> Vec<FindingKind> {
     kinds
 }
 
-async fn repair(app: &Arc<App>, told: &[CheckTold], kinds: Vec<FindingKind>) -> Vec<(FindingKind, Repair)> {
+pub async fn repair(app: &Arc<App>, told: &[CheckTold], kinds: Vec<FindingKind>) -> Vec<(FindingKind, Repair)> {
     let Some(CheckTold::Summary(summary)) = told.last() else { panic!("{told:?}") };
     let id = summary.check.as_ref().expect("it is kept").id;
     let told = Box::pin(app.repair_consistency(&backend(), id, kinds).await.expect("it may"));
@@ -66,7 +66,7 @@ async fn repair(app: &Arc<App>, told: &[CheckTold], kinds: Vec<FindingKind>) -> 
 }
 
 /// One old thing of each sort that nobody names, and one young one.
-async fn world() -> (World, Arc<App>, Arc<super::faults::Plan>) {
+pub async fn world() -> (World, Arc<App>, Arc<super::faults::Plan>) {
     let world = World::new();
     let (app, plan) = world.start(0, &[]).await.expect("no faults");
     upload(&app, "kept").await;
@@ -173,6 +173,85 @@ fn the_check_of_maintenance_tells_damage_once_in_each_pass_and_removes_nothing()
         }
         assert_eq!(world.store.blobs(), blobs);
         assert_eq!(world.blobs.kept().len(), 5);
+    });
+}
+
+#[test]
+fn bytes_that_a_working_store_does_not_give_are_told_and_keep_nothing_behind_them() {
+    live(async {
+        let (world, app, plan) = world().await;
+        for text in ["2", "3", "4", "5", "6", "7", "8"] {
+            upload(&app, text).await;
+        }
+        let corrupt = || world.store.event_kinds().iter().filter(|kind| *kind == "BLOB_CORRUPT").count();
+        let refused = |call| plan.arm(&[Fault { call, nth: 1, how: How::Failed, lasts: true }]);
+        for (at, call) in (1..).zip(["BlobStore.size", "BlobStore.open"]) {
+            refused(call);
+            let checked = run(&app, Task::Check).await;
+            assert_eq!((checked.outcome, checked.done, checked.failed), (Outcome::Done, 8, 8), "{call}: {checked:?}");
+            assert_eq!(corrupt(), 8 * at, "{call}: each once");
+            let told = check(&app, CheckAsked::default()).await.expect("the store works");
+            let unreadable = kinds(&told).into_iter().filter(|kind| *kind == FindingKind::Unreadable).count();
+            assert_eq!(unreadable, 8, "{call}");
+            assert!(kinds(&told).contains(&FindingKind::UnnamedBytes), "{call}: it went on");
+            let words = told.iter().filter_map(|told| match told {
+                CheckTold::Finding(told) => Some(told.error.as_str()),
+                CheckTold::Progress(_) | CheckTold::Summary(_) => None,
+            });
+            assert_eq!(words.filter(|error| error.contains("a fault of the schedule")).count(), 8, "{call}");
+            let repaired = repair(&app, &told, vec![FindingKind::Unreadable]).await;
+            assert_eq!(repaired, [(FindingKind::Unreadable, Repair::NeedsAPerson); 8], "{call}");
+        }
+        // Once is no finding.
+        plan.arm(&[Fault { call: "BlobStore.size", nth: 1, how: How::Failed, lasts: false }]);
+        let told = check(&app, CheckAsked::default()).await.expect("the store works");
+        assert!(!kinds(&told).contains(&FindingKind::Unreadable), "{told:?}");
+        plan.heal();
+        assert_eq!(run(&app, Task::Check).await.failed, 0);
+    });
+}
+
+#[test]
+fn a_store_that_does_not_work_at_all_ends_a_check_and_damages_nothing() {
+    live(async {
+        let (world, app, plan) = world().await;
+        let down = ["BlobStore.size", "BlobStore.probe"];
+        plan.arm(&down.map(|call| Fault { call, nth: 1, how: How::Failed, lasts: true }));
+        let told = check(&app, CheckAsked::default()).await;
+        assert_eq!(told.map(drop).map_err(|error| error.reason()), Err(Some(Reason::StoreDown)));
+        let checked = run(&app, Task::Check).await;
+        assert_eq!((checked.outcome, checked.failed), (Outcome::Failed, 0), "{checked:?}");
+        assert!(!world.store.event_kinds().contains(&"BLOB_CORRUPT".to_owned()));
+        plan.heal();
+        let checked = run(&app, Task::Check).await;
+        assert_eq!((checked.outcome, checked.done, checked.failed), (Outcome::Done, 1, 0), "{checked:?}");
+    });
+}
+
+#[test]
+fn a_check_that_is_gone_on_with_is_repaired_a_day_after_that() {
+    live(async {
+        let (world, app, _plan) = world().await;
+        let told = check(&app, CheckAsked::default()).await.expect("no faults");
+        let Some(CheckTold::Progress(place)) = told.first() else { panic!("{told:?}") };
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_secs(20 * 3_600)).await;
+            let on = CheckAsked { id: place.id, after: place.after.clone(), ..CheckAsked::default() };
+            check(&app, on).await.expect("it is kept");
+        }
+        tokio::time::sleep(Duration::from_secs(20 * 3_600)).await;
+        let repaired = repair(&app, &told, vec![FindingKind::UnnamedBytes]).await;
+        assert_eq!(repaired, [(FindingKind::UnnamedBytes, Repair::Repaired)]);
+        repair(&app, &told, vec![FindingKind::StrangeName, FindingKind::OpenMultipart]).await;
+        repair(&app, &told, vec![FindingKind::StaleSpool]).await;
+        // By now it is old.
+        crate::ports::BlobStore::delete(&world.blobs, key(2)).await.expect("in memory");
+        let clean = check(&app, CheckAsked::default()).await.expect("no faults");
+        let Some(CheckTold::Summary(summary)) = clean.last() else { panic!("{clean:?}") };
+        let check = summary.check.as_ref().expect("it is kept");
+        assert_eq!((check.stored, summary.counts.is_consistent()), (0, true), "{summary:?}");
+        let left = check.expires_at.0 - check.created_at.0;
+        assert!((0..3_600 * Time::SECOND).contains(&left), "nobody will repair it: {left}");
     });
 }
 

@@ -24,6 +24,8 @@ pub enum How {
     DiesBefore,
     /// The process dies when it is done.
     DiesAfter,
+    /// It never answers, as a disk may do; everything else goes on. Not among [`How::ALL`].
+    Hangs,
 }
 
 impl How {
@@ -146,6 +148,7 @@ impl Plan {
                 drop(work.await);
                 Err(E::fails())
             }
+            Fate::Struck(How::Hangs) => std::future::pending().await,
             Fate::Struck(how) => {
                 if how == How::DiesAfter {
                     drop(work.await);

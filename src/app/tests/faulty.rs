@@ -27,11 +27,11 @@ use crate::{
     ports::{
         Admit, AttachTo, Before, Begun, BegunRun, BlobError, BlobStore, BlobStream, Braked, ByteSource, ChatDeleted,
         ChatQuery, ChatStore, ChatTold, ClockSays, Commit, Committed, ConsistencyStore, Counted, Damaged, Dead,
-        EraseStore, ErasedFiles, ErasureEnd, Expired, FileChange, FileStore, FilesOfBlob, Found, HoldQuery, HoldStore,
-        Intent, JudgeBlob, KeyQuery, KeyStore, Leaving, LiveKeys, MultipartId, NamedBy, NewCheck, NewErasure, NewPlan,
-        NewRelease, NewRun, NewUpload, PairingStore, PurgeStore, QuarantineQuery, QuarantineStore, ReadSeek, Removal,
-        Rescan, RescanLease, RescanStore, RowWalk, RunLease, RunStore, SettingsStore, Spool, SpoolWriter, Spooled,
-        StatsStore, Stop, Store, StoreClaim, StoreError, StoredSettings, TakeRescan, Tap, UploadStore, Vitals,
+        EraseStore, ErasedFiles, Expired, FileChange, FileStore, FilesOfBlob, Found, HoldQuery, HoldStore, Intent,
+        JudgeBlob, KeyQuery, KeyStore, Leaving, LiveKeys, MultipartId, NamedBy, NewCheck, NewErasure, NewPlan,
+        NewRelease, NewRun, NewUpload, PairingStore, PurgeStore, Purged, QuarantineQuery, QuarantineStore, ReadSeek,
+        Removal, Rescan, RescanLease, RescanStore, RowWalk, RunLease, RunStore, SettingsStore, Spool, SpoolWriter,
+        Spooled, StatsStore, Stop, Store, StoreClaim, StoreError, StoredSettings, TakeRescan, Tap, UploadStore, Vitals,
         VitalsStore, WalkPage, WalkPlace,
     },
 };
@@ -144,7 +144,7 @@ through! { RunStore for MemoryStore {
 } }
 
 through! { PurgeStore for MemoryStore {
-    purge_deleted(grace_secs: i64, limit: u32, now: Time) -> Result<u64, StoreError>;
+    purge_deleted(grace_secs: i64, limit: u32, now: Time) -> Result<Purged, StoreError>;
     purge_file(file: FileRef, caller: &Caller, now: Time) -> Result<Option<Leaving>, Stop>;
     list_leaving(after: i64, limit: u32, late_secs: i64, now: Time) -> Result<Vec<Leaving>, StoreError>;
     delete_blobs(gone: &[i64], from: StoreId, late_secs: i64, now: Time) -> Result<Vec<i64>, StoreError>;
@@ -161,6 +161,7 @@ through! { ConsistencyStore for MemoryStore {
     note_checked(lease: RunLease, report: TaskReport, place: CheckPlace, damaged: &[Damaged], now: Time)
         -> Result<(), Stop>;
     begin_check(new: NewCheck) -> Result<Check, Stop>;
+    renew_check(id: CheckId, secs: i64, now: Time) -> Result<Check, Stop>;
     find_check(id: CheckId) -> Result<Option<Check>, StoreError>;
     add_findings(id: CheckId, found: &[Finding]) -> Result<u64, Stop>;
     list_findings(id: CheckId, kinds: &[FindingKind], after: i64, limit: u32)
@@ -176,7 +177,7 @@ through! { EraseStore for MemoryStore {
     erase_files(of: &Erasing, limit: u32, caller: &Caller, now: Time) -> Result<ErasedFiles, StoreError>;
     list_not_erased(of: &Erasing, limit: u32) -> Result<Vec<FileId>, StoreError>;
     erase_events(of: &Erasing, limit: u32) -> Result<u64, StoreError>;
-    end_erasure(of: &Erasing, end: ErasureEnd, caller: &Caller, now: Time) -> Result<Erased, StoreError>;
+    end_erasure(of: &Erasing, held: u64, caller: &Caller, now: Time) -> Result<Erased, StoreError>;
     trim_events(keep_secs: i64, now: Time, limit: u32) -> Result<u64, StoreError>;
 } }
 
@@ -229,7 +230,7 @@ through! { BlobStore for MemoryBlobs {
     open(key: BlobKey, range: Range<u64>, tap: Option<Tap>) -> Result<BlobStream, BlobError>;
     delete(key: BlobKey) -> Result<(), BlobError>;
     discard(key: BlobKey, parts: Option<MultipartId>) -> Result<(), BlobError>;
-    abort_parts(key: BlobKey, parts: MultipartId) -> Result<(), BlobError>;
+    abort_parts(key: BlobKey, parts: MultipartId) -> Result<Removal, BlobError>;
     walk(after: Option<&WalkPlace>, limit: usize) -> Result<WalkPage, BlobError>;
     remove_strange(name: &StrangeName, before: Time) -> Result<Removal, BlobError>;
     size(key: BlobKey) -> Result<Option<u64>, BlobError>;
@@ -252,11 +253,15 @@ impl Spool for Faulty<MemorySpool> {
         self.of.room_bytes()
     }
 
+    fn budget_bytes(&self) -> u64 {
+        self.of.budget_bytes()
+    }
+
     fn writer(&self, key: BlobKey) -> Box<dyn SpoolWriter> {
         Box::new(Faulty { of: self.of.writer(key), plan: Arc::clone(&self.plan) })
     }
 
-    async fn discard(&self, key: BlobKey) -> Result<(), BlobError> {
+    async fn discard(&self, key: BlobKey) -> Result<bool, BlobError> {
         self.plan.through("Spool.discard", self.of.discard(key)).await
     }
 

@@ -64,6 +64,10 @@ pub struct Told {
     pub finds: Vec<(&'static [u8], &'static str)>,
     /// Bytes that begin so bring the scanner down.
     pub kills: Option<&'static [u8]>,
+    /// What is larger is not scanned.
+    pub most_bytes: u64,
+    /// How long a scan takes.
+    pub takes: Duration,
     /// How many files were scanned so far.
     pub scans: u64,
 }
@@ -118,7 +122,8 @@ impl Reading {
     async fn judge(&self, source: &dyn ByteSource) -> Result<ScanReply, ScanError> {
         let mut bytes = Vec::new();
         source.reader().and_then(|mut reader| reader.read_to_end(&mut bytes)).map_err(ScanError::Source)?;
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        let takes = self.told().takes;
+        tokio::time::sleep(takes).await;
         {
             let mut told = self.told();
             told.scans += 1;
@@ -167,7 +172,8 @@ impl Scanner for Reading {
     }
 
     fn limits(&self) -> ScannerLimits {
-        ScannerLimits { max_file_bytes: 1 << 30, max_scan_bytes: 4 << 30, max_files: 10, max_recursion: 10, threads: 4 }
+        let (max_file_bytes, max_scan_bytes) = (self.told().most_bytes, 4 << 30);
+        ScannerLimits { max_file_bytes, max_scan_bytes, max_files: 10, max_recursion: 10, threads: 4 }
     }
 
     async fn fit(&self, _max_file_bytes: u64) -> Result<(), FitError> {
@@ -194,7 +200,8 @@ impl World {
         let spools = [spool(), spool()];
         let blobs = spools[0].store(PART).late_by(LATENESS);
         let begun = Arc::new(Mutex::new(Time::from_secs(1_000_000)));
-        let told = Told { days: [1, 1], finds: Vec::new(), kills: None, scans: 0 };
+        let (most_bytes, takes) = (1 << 30, Duration::from_millis(10));
+        let told = Told { days: [1, 1], finds: Vec::new(), kills: None, most_bytes, takes, scans: 0 };
         let told = Arc::new(Mutex::new(told));
         Self { store: MemoryStore::default(), blobs, spools, begun, ids: Arc::default(), told }
     }

@@ -88,7 +88,7 @@ fn world() -> World {
 async fn purge_all(app: &App, limit: u32) -> Result<PurgeBatch, Error> {
     let mut all = PurgeBatch::default();
     for _ in 0..20 {
-        let done = app.purge_batch(limit).await?;
+        let done = app.purge_batch(limit, app.clock.now()).await?;
         all.files += done.files;
         all.blobs += done.blobs;
         all.bytes += done.bytes;
@@ -115,7 +115,7 @@ fn one_purge_after_another_takes_all_that_is_over_and_counts_it() {
             let all = purge_all(&app, limit).await.expect("no faults");
             let bytes = "sharedoneother".len() as u64;
             assert_eq!(all, PurgeBatch { files: 5, blobs: 3, bytes, failed: 0, more: false }, "{limit} at once");
-            assert_eq!(app.purge_batch(limit).await.expect("no faults"), PurgeBatch::default());
+            assert_eq!(app.purge_batch(limit, app.clock.now()).await.expect("no faults"), PurgeBatch::default());
             assert_eq!(judge(&world).await, Ok(()));
         });
     }
@@ -161,7 +161,7 @@ fn bytes_that_cannot_be_removed_are_counted_and_stop_no_other() {
     live(async {
         let (app, plan) = world.start(0, &[]).await.expect("no faults");
         plan.arm(&[first(true)]);
-        let all = app.purge_batch(2).await.expect("the files are purged");
+        let all = app.purge_batch(2, app.clock.now()).await.expect("the files are purged");
         assert_eq!((all.files, all.blobs, all.failed, all.more), (2, 0, 1, true), "two of one blob");
         let all = purge_all(&app, 2).await.expect("the files are purged");
         assert_eq!((all.files, all.blobs), (3, 0), "and it ends");
@@ -198,7 +198,7 @@ fn files_purged_at_once_are_gone_though_the_store_of_bytes_is_down_or_late() {
     world.wait(61);
     live(async {
         let (app, _plan) = world.start(0, &[]).await.expect("no faults");
-        assert_eq!(app.purge_batch(10).await.expect("no faults").blobs, 2);
+        assert_eq!(app.purge_batch(10, app.clock.now()).await.expect("no faults").blobs, 2);
         assert_eq!(world.judge().await, Ok(()));
         assert!(world.store.blobs().is_empty() && world.blobs.kept().is_empty());
     });

@@ -20,10 +20,10 @@ use crate::{
 
 pub(super) type Client = MaintenanceServiceClient<Authorized>;
 
-/// Runs one, reading so many bytes (-1: all), and hands on what it finds.
+/// Runs one, reading so many bytes (-1: all), and hands on what it finds, also where it does not come to its end.
 ///
 /// # Errors
-/// The server refuses, or is out of reach for too long.
+/// The server refuses, or is out of reach for too long, or its store or database.
 pub(super) async fn check(
     context: &Context,
     client: &mut Client,
@@ -46,9 +46,13 @@ pub(super) async fn check(
             }
             Ok(Told::Summary(summary)) => break summary,
             Err(failure) => {
+                if let Err(failure) = patience.wait_after(failure).await {
+                    progress.clear();
+                    place.since.drain(..).try_for_each(|finding| report.add(&finding))?;
+                    return Err(failure);
+                }
                 stream = None;
                 place.since.clear();
-                patience.wait_after(failure).await?;
             }
         }
     };

@@ -16,7 +16,14 @@ const MOST_SHOWN: usize = 1_000;
 #[derive(Debug)]
 pub(super) struct Report {
     json: bool,
-    kept: BTreeMap<i32, Vec<String>>,
+    kept: BTreeMap<i32, Kept>,
+}
+
+/// Findings of a kind: how many there are, and the first of them.
+#[derive(Debug, Default)]
+struct Kept {
+    all: i64,
+    lines: Vec<String>,
 }
 
 impl Report {
@@ -33,10 +40,26 @@ impl Report {
             return output::line(&output::json("Finding", finding));
         }
         let kept = self.kept.entry(finding.kind).or_default();
-        if kept.len() < MOST_SHOWN {
-            kept.push(line(finding));
+        kept.all += 1;
+        if kept.lines.len() < MOST_SHOWN {
+            kept.lines.push(line(finding));
         }
         Ok(())
+    }
+
+    fn groups(&self) -> Vec<String> {
+        let kept = self.kept.iter();
+        kept.map(|(kind, kept)| group(FindingKind::try_from(*kind).unwrap_or_default(), kept)).collect()
+    }
+
+    /// What was found before a check broke off, if people have not seen it yet.
+    pub(super) fn broken_off(&self) -> Option<String> {
+        let mut parts = self.groups();
+        if parts.is_empty() {
+            return None;
+        }
+        parts.push("the check did not come to its end: there may be more".to_owned());
+        Some(parts.join("\n\n"))
     }
 
     /// All of it, once the check has ended; for programs its summary.
@@ -45,14 +68,7 @@ impl Report {
             return output::json("CheckSummary", summary);
         }
         let counts = summary.counts.clone().unwrap_or_default();
-        let mut parts: Vec<String> = self
-            .kept
-            .iter()
-            .map(|(kind, lines)| {
-                let all = counts.found.iter().find(|found| found.kind == *kind).map_or(0, |found| found.count);
-                group(FindingKind::try_from(*kind).unwrap_or_default(), lines, all)
-            })
-            .collect();
+        let mut parts = self.groups();
         let found = counts.found.iter().filter(|found| found.count > 0);
         let rows = found.map(|f| vec![name(f.kind()), f.count.to_string(), output::size(f.size_bytes)]);
         let rows: Vec<_> = rows.collect();
@@ -65,14 +81,14 @@ impl Report {
 }
 
 /// The kind, what it means, what to do; then each finding.
-fn group(kind: FindingKind, lines: &[String], all: i64) -> String {
+fn group(kind: FindingKind, Kept { all, lines }: &Kept) -> String {
     let (meaning, next) = explained(kind);
     let mut text = format!("{}: {meaning}\nnext: {next}", name(kind));
     for line in lines {
         text += "\n  ";
         text += line;
     }
-    let more = usize::try_from(all).unwrap_or(0).saturating_sub(lines.len());
+    let more = usize::try_from(*all).unwrap_or(0).saturating_sub(lines.len());
     if more > 0 {
         text += &format!("\n  and {more} more: --json shows all");
     }
@@ -81,10 +97,20 @@ fn group(kind: FindingKind, lines: &[String], all: i64) -> String {
 
 /// What was looked at, and the verdict.
 fn looked_at(summary: &pb::CheckSummary, counts: &pb::CheckCounts) -> String {
-    let nothing_found = counts.found.iter().all(|found| found.count == 0);
     let unscanned = match counts.unscanned_count {
         0 => String::new(),
-        n => format!("{n} without a verdict that lets them be served: `lhfile scanner rescan --all` scans them"),
+        n => {
+            let files = &summary.unscanned_file_ids;
+            let more = if usize::try_from(n).is_ok_and(|n| n > files.len()) { " …" } else { "" };
+            format!("{n} blobs are served without a verdict that lets them, files: {}{more}", files.join(" "))
+        }
+    };
+    let next = match counts.unscanned_count {
+        0 => "",
+        _ => {
+            "`lhfile scanner rescan --all` scans them; what no scanner can judge stays so while antivirus_unscannable is \
+             REFUSE: delete those files, or accept them (ACCEPT) and scan once more"
+        }
     };
     let stored = total(summary, |_| true) - summary.stored_findings;
     let beyond = if stored > 0 { format!("{stored} findings are beyond what a repair knows") } else { String::new() };
@@ -97,8 +123,9 @@ fn looked_at(summary: &pb::CheckSummary, counts: &pb::CheckCounts) -> String {
         ("too young to tell", count(counts.young_count)),
         ("gone meanwhile", count(counts.skipped_count)),
         ("not scanned", unscanned),
+        ("next", next.to_owned()),
         ("not stored", beyond),
-        ("result", if nothing_found { "nothing found" } else { "see above" }.to_owned()),
+        ("result", if summary.consistent { "nothing found" } else { "see above" }.to_owned()),
     ])
 }
 
@@ -119,7 +146,7 @@ pub(super) fn total(summary: &pb::CheckSummary, of: impl Fn(i32) -> bool) -> i64
 /// Kinds that no repair removes: the bytes are those of files.
 #[cfg(test)]
 fn is_of_blob(kind: i32) -> bool {
-    let of_blobs = [FindingKind::BytesMissing, FindingKind::WrongSize, FindingKind::WrongHash];
+    let of_blobs = [FindingKind::BytesMissing, FindingKind::WrongSize, FindingKind::WrongHash, FindingKind::Unreadable];
     of_blobs.into_iter().any(|known| i32::from(known) == kind)
 }
 
@@ -179,6 +206,11 @@ const fn explained(kind: FindingKind) -> (&'static str, &'static str) {
             "`lhfile fsck --repair` removes attachments of what is gone; of the others tell the makers, with a copy of the \
              database",
         ),
+        FindingKind::Unreadable => (
+            "the store works, and does not give the bytes of these blobs; their files cannot be read",
+            "look why (access rights, an archive tier, a name that is in the way), and let the service read them; if they are \
+             lost, put them back from a backup of the store",
+        ),
         FindingKind::Unspecified => ("this program is too old to know", "ask with a newer lhfile"),
     }
 }
@@ -208,6 +240,7 @@ fn line(finding: &pb::Finding) -> String {
     }
     say("since ", &output::time(finding.time.as_ref()));
     say("on ", &finding.node);
+    say("", &finding.error);
     if finding.file_count > 0 {
         let more = usize::try_from(finding.file_count).unwrap_or(0) > finding.file_ids.len();
         let ids = finding.file_ids.join(" ");
@@ -235,13 +268,21 @@ mod tests {
         let found =
             found.iter().map(|(kind, count)| pb::FoundCount { kind: (*kind).into(), count: *count, size_bytes: 4_096 });
         let counts = pb::CheckCounts { blob_count: 7, found: found.collect(), ..Default::default() };
-        pb::CheckSummary { check_id: "c1".to_owned(), counts: Some(counts), stored_findings: 3, ..Default::default() }
+        let consistent = counts.found.is_empty();
+        pb::CheckSummary {
+            check_id: "c1".to_owned(),
+            counts: Some(counts),
+            stored_findings: 3,
+            consistent,
+            ..Default::default()
+        }
     }
 
     #[test]
     fn people_read_each_kind_with_what_it_means_and_what_to_do_next() {
         let mut report = Report::new(false);
-        report.add(&missing()).expect("kept");
+        assert_eq!(report.broken_off(), None);
+        (0..=MOST_SHOWN).for_each(|_| report.add(&missing()).expect("kept"));
         let strange = pb::Finding {
             kind: FindingKind::StrangeName.into(),
             name: "blobs/x%1b".to_owned(),
@@ -261,8 +302,25 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
+        let broken_off = report.broken_off().expect("two kinds");
+        assert!(broken_off.starts_with("BYTES_MISSING") && broken_off.contains("blobs/x%1b"), "{broken_off}");
+        assert!(broken_off.ends_with("there may be more") && !broken_off.contains("result"), "{broken_off}");
         let clean = Report::new(false).end(&summary(&[]));
         assert!(clean.contains("nothing found") && !clean.contains("FOUND"), "{clean}");
+    }
+
+    #[test]
+    fn what_is_served_unscanned_is_named_with_what_helps_and_is_not_nothing() {
+        let mut unscanned = summary(&[]);
+        unscanned.consistent = false;
+        unscanned.counts = Some(pb::CheckCounts { unscanned_count: 2, ..Default::default() });
+        unscanned.unscanned_file_ids = vec!["f1".to_owned()];
+        let text = Report::new(false).end(&unscanned);
+        for part in ["2 blobs are served", "files: f1 …", "scanner rescan --all", "antivirus_unscannable", "see above"]
+        {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!text.contains("nothing found"), "{text}");
     }
 
     #[test]
@@ -275,7 +333,7 @@ mod tests {
             assert_eq!(next.contains("backup"), is_of_blob(kind.into()), "{}", name(kind));
             many += 1;
         }
-        assert_eq!(many, 8);
+        assert_eq!(many, 9);
     }
 
     #[test]

@@ -47,6 +47,7 @@ pub fn kinds(numbers: &[i32]) -> Result<Vec<FindingKind>, Refusal> {
             Ok(pb::FindingKind::StaleSpool) => FindingKind::StaleSpool,
             Ok(pb::FindingKind::StrangeName) => FindingKind::StrangeName,
             Ok(pb::FindingKind::DanglingRow) => FindingKind::DanglingRow,
+            Ok(pb::FindingKind::Unreadable) => FindingKind::Unreadable,
             Ok(pb::FindingKind::Unspecified) | Err(_) => {
                 return Err(Refusal::argument("kinds", "kinds must be kinds of findings"));
             }
@@ -65,6 +66,7 @@ const fn kind(kind: FindingKind) -> pb::FindingKind {
         FindingKind::StaleSpool => pb::FindingKind::StaleSpool,
         FindingKind::StrangeName => pb::FindingKind::StrangeName,
         FindingKind::DanglingRow => pb::FindingKind::DanglingRow,
+        FindingKind::Unreadable => pb::FindingKind::Unreadable,
     }
 }
 
@@ -75,6 +77,7 @@ const fn dangling(rule: Dangling) -> pb::DanglingRow {
         Dangling::AttachmentWithoutFile => pb::DanglingRow::AttachmentWithoutFile,
         Dangling::AttachmentWithoutChat => pb::DanglingRow::AttachmentWithoutChat,
         Dangling::PurgedFile => pb::DanglingRow::PurgedFile,
+        Dangling::BlobWithoutFile => pb::DanglingRow::BlobWithoutFile,
     }
 }
 
@@ -93,12 +96,13 @@ fn number(n: u64) -> i64 {
 }
 
 fn finding(told: ToldFinding) -> pb::Finding {
-    let ToldFinding { finding, files } = told;
+    let ToldFinding { finding, files, error } = told;
     let mut message = pb::Finding {
         kind: kind(finding.what.kind()).into(),
         size_bytes: number(finding.what.size()),
         file_ids: files.iter().map(ToString::to_string).collect(),
         node: finding.node,
+        error,
         ..pb::Finding::default()
     };
     match finding.what {
@@ -116,7 +120,8 @@ fn finding(told: ToldFinding) -> pb::Finding {
             (message.name, message.time, message.irregular) = (name.shown(place), Some(timestamp(at)), !plain);
         }
         What::Row(DanglingRow { rule, .. }) => {
-            (message.row, message.file_count) = (dangling(rule).into(), 1);
+            let files = i64::from(rule != Dangling::BlobWithoutFile);
+            (message.row, message.file_count) = (dangling(rule).into(), files);
         }
     }
     message
@@ -159,13 +164,16 @@ pub fn check_told(told: CheckTold) -> pb::CheckConsistencyResponse {
                 counts: Some(counts(&seen)),
             })
         }
-        CheckTold::Summary(CheckSummary { check, counts: seen }) => checked::Told::Summary(pb::CheckSummary {
-            check_id: check.as_ref().map(|check| check.id.to_string()).unwrap_or_default(),
-            counts: Some(counts(&seen)),
-            stored_findings: check.as_ref().map_or(0, |check| number(check.stored.min(MOST_FINDINGS))),
-            expire_time: check.map(|check| timestamp(check.expires_at)),
-            consistent: seen.is_consistent(),
-        }),
+        CheckTold::Summary(CheckSummary { check, counts: seen, unscanned }) => {
+            checked::Told::Summary(pb::CheckSummary {
+                check_id: check.as_ref().map(|check| check.id.to_string()).unwrap_or_default(),
+                counts: Some(counts(&seen)),
+                stored_findings: check.as_ref().map_or(0, |check| number(check.stored.min(MOST_FINDINGS))),
+                expire_time: check.map(|check| timestamp(check.expires_at)),
+                consistent: seen.is_consistent(),
+                unscanned_file_ids: unscanned.iter().map(ToString::to_string).collect(),
+            })
+        }
     };
     pb::CheckConsistencyResponse { told: Some(told) }
 }

@@ -7,6 +7,7 @@ use tonic::Code;
 use super::{
     Told, fsck_as, lines,
     planted::{Blob, Garden},
+    told,
 };
 use crate::harness::{
     Caller, Node, Operator, Service, Setup, assert_refused,
@@ -118,6 +119,54 @@ async fn who_may_not_check_or_repair_is_refused() {
     let refused = fsck_as(&node, &Service::all(), &["--repair", "--yes"]);
     refused.refused("UNAVAILABLE", "READ_ONLY");
     assert_eq!(node.stored().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_served_unscanned_is_named_and_is_not_consistent() {
+    // Nothing is scanned later either.
+    let node = Node::start(Setup::new().without_scanner()).await;
+    let (chat, operator) = (node.new_chat().await, Operator::new());
+    node.set(&["antivirus_enabled"], |s| s.antivirus_enabled = false).await.expect("the backend may");
+    let file = node.upload("a.txt", samples::text(500, "unscanned")).to_chat(&chat).passes_by(&operator).await;
+    let off = Told::of(&node, &[], 0);
+    assert_eq!((&off.summary["counts"]["unscanned_count"], &off.summary["consistent"]), (&0.into(), &true.into()));
+    node.set(&["antivirus_enabled"], |s| s.antivirus_enabled = true).await.expect("the backend may");
+    let on = Told::of(&node, &[], 1);
+    assert_eq!((on.findings.len(), &on.summary["counts"]["unscanned_count"]), (0, &1.into()), "{on:?}");
+    assert_eq!(on.summary["unscanned_file_ids"], serde_json::json!([file.file_id]));
+    assert_eq!(on.summary["consistent"], false);
+    let shown = told(&node, &[]);
+    let text = shown.text();
+    assert_eq!(shown.code, Some(1), "{text}");
+    assert!(text.contains(&file.file_id) && text.contains("scanner rescan --all"), "{text}");
+    assert!(!text.contains("nothing found"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn place_that_no_page_has_given_is_refused() {
+    let node = Node::start(Setup::new().calls_left_after(0)).await;
+    let all = Service::all();
+    let check = async |after: String| {
+        let asked = pb::CheckConsistencyRequest { after, ..Default::default() };
+        let mut told = node.maintenance().check_consistency(request(&all, asked)).await?.into_inner();
+        let mut last = None;
+        while let Some(message) = told.message().await? {
+            last = message.told;
+        }
+        Ok::<_, tonic::Status>(last.expect("its summary"))
+    };
+    // The first place that is told, with the walk through the store for its phase.
+    let asked = pb::CheckConsistencyRequest::default();
+    let mut told = node.maintenance().check_consistency(request(&all, asked)).await.expect("it may").into_inner();
+    let first = told.message().await.expect("it goes on").and_then(|message| message.told);
+    let Some(pb::check_consistency_response::Told::Progress(start)) = first else { panic!("{first:?}") };
+    let mut words: Vec<String> = start.after.split('.').map(str::to_owned).collect();
+    "2".clone_into(&mut words[1]);
+    check(words.join(".")).await.expect("the walk from its beginning");
+    for place in ["../x", "/etc/x", "0000000g/x"] {
+        words[4] = format!("p{}", data_encoding::HEXLOWER.encode(place.as_bytes()));
+        assert_refused(check(words.join(".")).await, Code::InvalidArgument, "BAD_PAGE_TOKEN");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

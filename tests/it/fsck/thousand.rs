@@ -13,7 +13,7 @@ use super::{
     planted::{Blob, Garden},
     told,
 };
-use crate::harness::{Node, Operator, Setup, fsck::assert_fsck_clean};
+use crate::harness::{Node, Operator, Service, Setup, calls::request, fsck::assert_fsck_clean, pb};
 
 const HEALTHY: Range<usize> = 0..300;
 /// The faults, by the numbers of their blobs or names.
@@ -29,8 +29,9 @@ const STRANGE_SPOOLED: Range<usize> = 1_880..1_900;
 const PARTS: Range<usize> = 1_900..1_940;
 const WITHOUT_BLOB: Range<usize> = 1_940..1_950;
 const LEAVING: Range<usize> = 1_950..1_960;
+const WITHOUT_FILE: Range<usize> = 1_960..1_970;
 /// Attachments of files that are not there.
-const ATTACHMENTS: usize = 40;
+const ATTACHMENTS: usize = 30;
 
 fn blobs(numbers: Range<usize>) -> Vec<Blob> {
     numbers.map(Blob::numbered).collect()
@@ -69,8 +70,10 @@ fn plant(garden: &Garden<'_>) -> Vec<(String, String)> {
     let flipped = blobs(FLIPPED);
     let without = blobs(WITHOUT_BLOB);
     let leaving = blobs(LEAVING);
-    garden.rows(&[&healthy[..], &missing, &wrong_size, &flipped, &without, &leaving].concat());
+    let needless = blobs(WITHOUT_FILE);
+    garden.rows(&[&healthy[..], &missing, &wrong_size, &flipped, &without, &leaving, &needless].concat());
     garden.store(&stored(&healthy));
+    garden.store(&stored(&needless));
     garden.store(&stored(&leaving));
     let bad: Vec<_> = wrong_size.iter().chain(&flipped).map(|blob| (blob.key.clone(), damaged(blob))).collect();
     garden.store(&bad);
@@ -103,6 +106,8 @@ fn plant(garden: &Garden<'_>) -> Vec<(String, String)> {
     expect("DANGLING_ROW", without.iter().map(|blob| format!("FILE_WITHOUT_BLOB {}", blob.file_id())).collect());
     garden.let_leave(&leaving);
     expect("DANGLING_ROW", leaving.iter().map(|blob| format!("FILE_OF_LEAVING_BLOB {}", blob.file_id())).collect());
+    garden.lose_files(&needless);
+    expect("DANGLING_ROW", vec!["BLOB_WITHOUT_FILE".to_owned(); WITHOUT_FILE.len()]);
     garden.attachments_of_nothing(ATTACHMENTS);
     expect("DANGLING_ROW", vec!["ATTACHMENT_WITHOUT_FILE".to_owned(); ATTACHMENTS]);
     expected.sort();
@@ -178,13 +183,13 @@ async fn a_thousand_faults_are_each_named_and_what_can_be_repaired_is() {
     for kind in ["UNNAMED_BYTES", "OPEN_MULTIPART", "STALE_SPOOL"] {
         assert_eq!(outcome(kind, "REPAIRED"), of_kind(kind), "{kind}: {:?}", repair.repair);
     }
-    assert_eq!(outcome("DANGLING_ROW", "REPAIRED"), ATTACHMENTS, "{:?}", repair.repair);
+    assert_eq!(outcome("DANGLING_ROW", "REPAIRED"), ATTACHMENTS + WITHOUT_FILE.len(), "{:?}", repair.repair);
     assert_eq!(outcome("DANGLING_ROW", "NEEDS_A_PERSON"), WITHOUT_BLOB.len() + LEAVING.len());
     assert_eq!(outcome("STRANGE_NAME", "REPAIRED"), 0, "they are somebody's");
 
     let stays = |(kind, subject): &&(String, String)| {
         let repaired = ["UNNAMED_BYTES", "OPEN_MULTIPART", "STALE_SPOOL"].contains(&kind.as_str());
-        !repaired && subject != "ATTACHMENT_WITHOUT_FILE"
+        !repaired && !matches!(subject.as_str(), "ATTACHMENT_WITHOUT_FILE" | "BLOB_WITHOUT_FILE")
     };
     let left: Vec<_> = expected.iter().filter(stays).cloned().collect();
     assert_told(&Told::of(node, &[], 1), &left);
@@ -202,8 +207,12 @@ async fn a_thousand_faults_are_each_named_and_what_can_be_repaired_is() {
     let backup = [blobs(MISSING), blobs(SHORT), blobs(LONG), blobs(FLIPPED)].concat();
     garden.store(&stored(&backup));
     garden.let_stay(&blobs(LEAVING));
-    garden.lose_files(&blobs(WITHOUT_BLOB));
-    let last = Told::read(lines(&super::fsck_as(node, &crate::harness::Service::all(), &[]), 0));
+    // As it was told to.
+    let file_ids = blobs(WITHOUT_BLOB).iter().map(Blob::file_id).collect();
+    let purge = request(&Service::all(), pb::PurgeFilesRequest { file_ids });
+    let purged = node.files().purge_files(purge).await.expect("the backend may").into_inner();
+    assert!(purged.results.iter().all(|result| result.reason.is_empty()), "{purged:?}");
+    let last = Told::read(lines(&super::fsck_as(node, &Service::all(), &[]), 0));
     assert_told(&last, &[]);
     assert_fsck_clean(node).await;
     assert_healthy(node, 50).await;

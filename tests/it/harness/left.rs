@@ -169,6 +169,9 @@ impl Node {
         let open = self.bucket().map(Bucket::multiparts).unwrap_or_default();
         left.extend(open.into_iter().map(|key| format!("an upload in parts: {key}")));
         left.extend(rows.into_iter().map(|row| format!("a row without bytes: {row}")));
+        let needless =
+            "SELECT lower(hex(key)) AS t FROM blobs WHERE state <> 'PURGING' AND id NOT IN (SELECT blob_id FROM files)";
+        left.extend(self.texts(needless).into_iter().map(|row| format!("a row that no file needs: {row}")));
         left
     }
 

@@ -5,6 +5,10 @@
 use tonic::Code;
 
 use super::*;
+use crate::harness::{
+    pb::{MaintenanceTask, TaskOutcome},
+    runs::report,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deleted_files_go_for_good_with_their_bytes_once_their_grace_is_over() {
@@ -31,4 +35,23 @@ async fn deleted_files_go_for_good_with_their_bytes_once_their_grace_is_over() {
     assert_refused(node.restore(&ids[0], &operator).await.map(drop), Code::NotFound, "NOT_FOUND");
     node.restore(&ids[1], &operator).await.expect("within its grace");
     node.assert_consistent().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_row_that_makes_no_sense_keeps_no_other_from_its_end() {
+    let node = Node::start(Setup::new()).await;
+    let all = Service::all();
+    for name in ["damaged.txt", "good.txt"] {
+        let file = node.upload(name, samples::text(1_000, name)).to_library().passes_by(&all).await;
+        node.delete(&file.file_id, &all).await.expect("the backend may");
+    }
+    let week = 8 * DAY;
+    node.change(&format!("UPDATE files SET deleted_at = deleted_at - {week}"));
+    assert_eq!(node.change("UPDATE files SET id = substr(id, 1, 15) WHERE display_name = 'damaged.txt'"), 1);
+    let run = node.maintain(&[MaintenanceTask::Purge]).await;
+    let purged = report(&run, MaintenanceTask::Purge);
+    assert_eq!((purged.outcome(), purged.done_count), (TaskOutcome::Done, 1), "{run:?}");
+    assert_eq!(node.number("SELECT count(*) AS n FROM files WHERE display_name = 'damaged.txt'"), 1);
+    assert_eq!(node.number("SELECT count(*) AS n FROM files"), 1);
+    assert!(node.log().contains("a deleted file cannot be purged"));
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::BlobKey,
-    ports::{BlobError, MultipartId},
+    ports::{BlobError, MultipartId, Removal},
 };
 
 /// Looks under one key. There is one upload in parts, or one more for each answer that was lost.
@@ -89,6 +89,16 @@ impl Multiparts {
                 return Err(still_there());
             }
         }
+    }
+
+    /// Ends the one of this id, and looks whether it is gone where the store says that it was not there.
+    pub(super) async fn abort_one(&self, object: &Path, id: &str) -> Result<Removal, BlobError> {
+        if self.abort(object, id).await? {
+            return Ok(Removal::Removed);
+        }
+        let open = self.list(object.as_ref()).await?;
+        let listed = open.iter().any(|open| open.key == object.as_ref() && open.upload_id == id);
+        Ok(if listed { Removal::Refused } else { Removal::Gone })
     }
 
     /// `false`: there was none of this id.

@@ -8,6 +8,9 @@ use crate::{
     ports::{Found, MultipartId, Removal, WalkPage, WalkPlace},
 };
 
+/// How ids of uploads in parts begin that a store left half begun.
+const HALF_BEGUN: &str = "half-begun";
+
 /// A name that is none of ours: how many bytes it has, and when they were written.
 pub(super) type Strange = (u64, Time);
 
@@ -40,7 +43,8 @@ impl MemoryBlobs {
         locked(&self.store).strange.insert(name.as_bytes().to_vec(), (1, at));
     }
 
-    /// An upload in parts of this id that nobody stands behind.
+    /// An upload in parts of this id that nobody stands behind. One of an id that begins with `half-begun` only goes with all
+    /// that is under its key.
     pub fn plant_parts(&self, key: BlobKey, id: &str) {
         locked(&self.store).parts.insert(id.to_owned(), key);
     }
@@ -74,11 +78,17 @@ impl MemoryBlobs {
         WalkPage { found, next }
     }
 
-    pub(super) fn abort(&self, key: BlobKey, parts: &MultipartId) {
+    /// What is half begun is listed, and not there to be ended.
+    pub(super) fn abort(&self, key: BlobKey, parts: &MultipartId) -> Removal {
         let mut store = locked(&self.store);
-        if store.parts.get(&parts.0) == Some(&key) {
-            store.parts.remove(&parts.0);
+        if store.parts.get(&parts.0) != Some(&key) {
+            return Removal::Gone;
         }
+        if parts.0.starts_with(HALF_BEGUN) {
+            return Removal::Refused;
+        }
+        store.parts.remove(&parts.0);
+        Removal::Removed
     }
 
     pub(super) fn remove_name(&self, name: &StrangeName, before: Time) -> Removal {

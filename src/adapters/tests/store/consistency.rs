@@ -5,10 +5,10 @@
 use super::{purging::STORE, *};
 use crate::{
     domain::{
-        CheckId, Reason, RunId,
+        BlobState, CheckId, Reason, RunId,
         consistency::{
-            CHECK_SECS, CheckPlace, Dangling, DanglingRow, Finding, FindingKind, Place, StoredFinding, StrangeName,
-            What,
+            CHECK_SECS, CLEAN_CHECK_SECS, Check, CheckPlace, Dangling, DanglingRow, Finding, FindingKind,
+            IDLE_CHECK_SECS, MOST_CHECKS, Place, StoredFinding, StrangeName, What,
         },
         retention::Rule,
         run::{Outcome, Task, TaskReport, Trigger},
@@ -27,6 +27,29 @@ impl World {
         match &self.memory {
             Some(memory) => memory.let_checks_end(secs),
             None => self.execute(&format!("UPDATE checks SET expires_at = expires_at - {}", secs * Time::SECOND)),
+        }
+    }
+
+    /// The file's blob is PURGING, and the file was purged before, though it is there: as nobody's rules allow.
+    pub fn spoil(&self, view: &FileView) {
+        match &self.memory {
+            Some(memory) => memory.spoil_rows(view.blob.id, view.file.id),
+            None => {
+                self.execute(&format!("UPDATE blobs SET state = 'PURGING' WHERE id = {}", view.blob.id));
+                self.execute(&format!(
+                    "INSERT INTO stubs (number, id, created_at, deleted_at, purged_at) SELECT 7, id, 1, 1, 1 FROM files \
+                     WHERE number = {}",
+                    view.file.number
+                ));
+            }
+        }
+    }
+
+    /// The file's row is gone, and its blob's stays.
+    fn lose(&self, view: &FileView) {
+        match &self.memory {
+            Some(memory) => memory.lose_file(view.file.number),
+            None => self.execute(&format!("DELETE FROM files WHERE number = {}", view.file.number)),
         }
     }
 
@@ -69,7 +92,7 @@ pub fn every_finding(w: &World) -> Vec<Finding> {
         What::Row(row),
         What::Row(of_file),
     ];
-    for kind in [FindingKind::BytesMissing, FindingKind::WrongSize, FindingKind::WrongHash] {
+    for kind in [FindingKind::BytesMissing, FindingKind::WrongSize, FindingKind::WrongHash, FindingKind::Unreadable] {
         all.push(What::Blob { kind, id: 1, key, sha256: sha(1), size, found: 2, files: 3 });
     }
     let node = format!("n{}", w.id()[7]);
@@ -168,17 +191,7 @@ pub async fn rows_that_do_not_fit_together_are_found_window_by_window(w: World) 
     }
     assert_eq!(walked(RowWalk::Files, 1).await.1, 5, "one look for each, and one that finds the end");
     let third = &views[2];
-    match &w.memory {
-        Some(memory) => memory.spoil_rows(third.blob.id, third.file.id),
-        None => {
-            w.execute(&format!("UPDATE blobs SET state = 'PURGING' WHERE id = {}", third.blob.id));
-            w.execute(&format!(
-                "INSERT INTO stubs (number, id, created_at, deleted_at, purged_at) SELECT 7, id, 1, 1, 1 FROM files WHERE \
-                 number = {}",
-                third.file.number
-            ));
-        }
-    }
+    w.spoil(third);
     let row = |rule, number| DanglingRow { rule, number, file: Some(third.file.id), chat: None };
     for limit in [1, 2, 100] {
         let leaving = [row(Dangling::FileOfLeavingBlob, third.file.number)];
@@ -186,6 +199,35 @@ pub async fn rows_that_do_not_fit_together_are_found_window_by_window(w: World) 
         assert_eq!(walked(RowWalk::Stubs, limit).await.0, [row(Dangling::PurgedFile, 7)]);
         assert_eq!(walked(RowWalk::Attachments, limit).await.0, []);
     }
+}
+
+/// Between the finding and the repair an upload may have come to share it.
+pub async fn a_blob_that_no_file_needs_is_found_and_leaves_unless_one_needs_it_by_then(w: World) {
+    let all = service(&["*"]);
+    let kept = w.upload(&all, &Upload { tag: 1, ..Upload::to(Target::Library) }).await;
+    let lost = w.upload(&all, &Upload { tag: 2, ..Upload::to(Target::Library) }).await;
+    let found = async || w.store.list_dangling(RowWalk::Blobs, i64::MIN, 10).await.expect("looks").0;
+    assert_eq!(found().await, []);
+    w.lose(&lost);
+    let row = |id| DanglingRow { rule: Dangling::BlobWithoutFile, number: id, file: None, chat: None };
+    assert_eq!(found().await, [row(lost.blob.id)]);
+    assert_eq!(w.leaving(w.now()).await, [], "no purge ends it by itself");
+
+    let check = w.store.begin_check(w.new_check()).await.expect("begins").id;
+    let finding = Finding { what: What::Row(row(lost.blob.id)), node: "n1".into() };
+    assert_eq!(w.store.add_findings(check, &[finding]).await.expect("keeps"), 1);
+    let end = async |id| w.store.delete_dangling(check, 1, &row(id), Actor::SYSTEM, w.now()).await;
+    assert!(!end(kept.blob.id).await.expect("looks"), "a file needs it");
+    w.set("read_only", true).await;
+    assert!(matches!(end(lost.blob.id).await, Err(Stop::Failed(StoreError::ReadOnly))));
+    assert_eq!(found().await, [row(lost.blob.id)], "nothing was changed");
+    w.set("read_only", false).await;
+    assert!(end(lost.blob.id).await.expect("repairs"));
+    let leaving: Vec<_> = w.leaving(w.now()).await.iter().map(|blob| blob.id).collect();
+    assert_eq!((leaving, found().await), (vec![lost.blob.id], vec![]));
+    assert!(!end(lost.blob.id).await.expect("looks"), "it leaves already");
+    assert_eq!(w.events().iter().filter(|kind| *kind == "FINDING_REPAIRED").count(), 1);
+    assert_eq!(w.find(&kept, &all).await.expect("there").blob.state, BlobState::Active);
 }
 
 pub async fn what_a_check_found_is_kept_once_in_its_order_and_reads_back(w: World) {
@@ -239,9 +281,38 @@ pub async fn checks_are_forgotten_a_day_after_their_end_with_what_they_found(w: 
             some => gone.push(some),
         }
     }
-    assert_eq!(gone, [6, 4, 1], "its findings before it");
+    assert_eq!(gone, [6, 5, 1], "its findings before it");
     assert_eq!(w.store.find_check(old.id).await.expect("asks"), None);
     assert_eq!(w.store.find_check(new.id).await.expect("asks"), Some(new));
+}
+
+pub async fn a_check_that_is_gone_on_with_lives_on_and_one_that_is_left_makes_room(w: World) {
+    let first = w.store.begin_check(w.new_check()).await.expect("begins");
+    w.let_checks_end(CHECK_SECS - 60);
+    let renewed = w.store.renew_check(first.id, CHECK_SECS, w.now()).await.expect("renews");
+    assert!(renewed.expires_at >= first.expires_at, "{renewed:?} {first:?}");
+    assert_eq!(w.store.find_check(first.id).await.expect("finds"), Some(renewed.clone()));
+    assert_eq!(Check { expires_at: first.expires_at, ..renewed }, first, "and nothing else of it changes");
+    assert_eq!(reason(w.store.renew_check(CheckId([0; 16]), 60, w.now()).await), Reason::NotFound);
+
+    for _ in 1..MOST_CHECKS {
+        w.store.begin_check(w.new_check()).await.expect("begins");
+    }
+    assert_eq!(reason(w.store.begin_check(w.new_check()).await), Reason::Busy, "all are under way");
+    w.let_checks_end(IDLE_CHECK_SECS + 60);
+    let ended = w.store.begin_check(w.new_check()).await.expect("one that nobody goes on with makes room");
+    // It ends first, as one does that found nothing.
+    w.store.renew_check(ended.id, CLEAN_CHECK_SECS, w.now()).await.expect("renews");
+    let last = w.store.begin_check(w.new_check()).await.expect("and so does this one");
+    let left = w.store.find_check(ended.id).await.expect("finds").expect("until it is forgotten");
+    assert!(left.expires_at < last.created_at.plus_secs(-CHECK_SECS), "{left:?}");
+    assert_eq!(w.store.trim_checks(w.now(), 1).await.expect("trims"), 1);
+    assert_eq!(w.store.trim_checks(w.now(), 1).await.expect("trims"), 1);
+    assert_eq!(w.store.trim_checks(w.now(), 1).await.expect("trims"), 0, "the others are kept");
+    assert_eq!(w.store.find_check(last.id).await.expect("finds"), Some(last.clone()));
+    w.set("read_only", true).await;
+    let refused = w.store.renew_check(last.id, CHECK_SECS, w.now()).await;
+    assert!(matches!(refused, Err(Stop::Failed(StoreError::ReadOnly))), "{refused:?}");
 }
 
 pub async fn the_place_of_the_check_is_kept_with_its_events_and_a_fenced_one_changes_nothing(w: World) {

@@ -6,7 +6,7 @@
 use super::{differential::rows, *};
 use crate::{
     domain::{BlobState, Caller, HoldOn, Matter, Reason, StoreId, listing::FileQuery, settings::SettingValue},
-    ports::{HoldQuery, Leaving, StoreError},
+    ports::{HoldQuery, Leaving, Purged, StoreError},
 };
 
 /// How long ago it was, about, in seconds.
@@ -34,7 +34,7 @@ impl World {
     }
 
     async fn purge(&self, grace_secs: i64, limit: u32, now: Time) -> u64 {
-        self.store.purge_deleted(grace_secs, limit, now).await.expect("purges")
+        self.store.purge_deleted(grace_secs, limit, now).await.expect("purges").files
     }
 
     pub async fn leaving(&self, now: Time) -> Vec<Leaving> {
@@ -275,4 +275,39 @@ pub async fn purging_at_once_is_for_who_may_and_reaches_it_and_keeps_what_is_hel
     let purged = w.store.purge_file(FileRef::Id(deleted.file.id), &operator, now).await;
     assert!(purged.expect("deleted, and its grace is not over").is_some());
     assert_eq!((w.rows_of("files").len(), w.rows_of("stubs").len()), (0, 2));
+}
+
+/// Rows that no rule allows, as a database has them that was mended by hand, or restored in parts.
+pub async fn what_a_file_needs_never_leaves_and_one_that_was_brought_back_is_purged_with_others(w: World) {
+    let now = w.judging_time();
+    let all = service(&["*"]);
+    let spoilt = w.upload(&all, &Upload::to(Target::Library)).await;
+    let other = w.upload(&all, &Upload { tag: 2, ..Upload::to(Target::Library) }).await;
+    for view in [&spoilt, &other] {
+        w.delete_at_once(view).await;
+    }
+    w.spoil(&spoilt);
+    assert_eq!(w.leaving(now).await, [], "a file needs them");
+    let ids = [spoilt.blob.id];
+    let delete = || w.store.delete_blobs(&ids, STORE, 0, now);
+    assert_eq!(delete().await.expect("asks"), [0_i64; 0]);
+    assert_eq!(w.purge(OVER, 10, now).await, 2, "it keeps no other from its end");
+    assert!(w.rows_of("files").is_empty());
+    assert_eq!(w.rows_of("stubs").len(), 2, "one for each file");
+    let leaving: Vec<_> = w.leaving(now).await.iter().map(|blob| blob.id).collect();
+    assert_eq!(leaving, [spoilt.blob.id, other.blob.id]);
+    assert_eq!(delete().await.expect("deletes"), [spoilt.blob.id]);
+}
+
+pub async fn a_batch_says_that_there_may_be_more_when_it_found_as_many_as_it_was_asked_for(w: World) {
+    let now = w.judging_time();
+    let all = service(&["*"]);
+    for tag in 1..=3 {
+        let view = w.upload(&all, &Upload { tag, ..Upload::to(Target::Library) }).await;
+        w.delete_at_once(&view).await;
+    }
+    let purge = async |limit| w.store.purge_deleted(OVER, limit, now).await.expect("purges");
+    assert_eq!(purge(2).await, Purged { files: 2, more: true });
+    assert_eq!(purge(2).await, Purged { files: 1, more: false });
+    assert_eq!(purge(2).await, Purged::default());
 }
