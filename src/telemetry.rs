@@ -56,6 +56,8 @@ pub mod names {
     pub const CORRUPT: &str = "lhfile_corrupt_total";
     /// 1: the part works. 0: it does not. Label [`PART`].
     pub const HEALTH: &str = "lhfile_health";
+    /// 1: uploads are scanned. 0: the setting `antivirus_enabled` is off, and nothing asks for the scanner.
+    pub const ANTIVIRUS_ENABLED: &str = "lhfile_antivirus_enabled";
     /// When the signatures in use were made, in seconds since 1970.
     pub const SIGNATURES_MADE: &str = "lhfile_signatures_made";
     /// 1: the scanner has test signatures only. 0: it has others.
@@ -166,8 +168,19 @@ pub const METRICS: &[Metric] = {
         ),
         row(TLS_CERTIFICATE_ENDS, Gauge, &[], "When the listener's certificate ends, in seconds since 1970."),
         row(KEYS_UNUSABLE, Gauge, &[], "1: the files of the keys cannot be used, and the keys before them stay."),
-        row(CORRUPT, Counter, &[], "Stored bytes found damaged or gone. Anything above 0 needs a person."),
+        row(
+            CORRUPT,
+            Counter,
+            &[],
+            "Stored bytes found damaged, gone, or refused by a store that works. Anything above 0 needs a person.",
+        ),
         row(HEALTH, Gauge, &[PART], "1 if the part works, else 0; uploads: whether all that they need works."),
+        row(
+            ANTIVIRUS_ENABLED,
+            Gauge,
+            &[],
+            "1: uploads are scanned. 0: the setting antivirus_enabled is off, and no scanner is needed.",
+        ),
         row(
             SIGNATURES_MADE,
             Gauge,

@@ -1,6 +1,6 @@
-//! What the disk alone can do: large files written and synced, small files made durable with their name.
+//! What the disk alone can do: large files written and synced, small files made durable with their name, and removed.
 //!
-//! Plain std on plain threads, in fresh folders; nothing is deleted.
+//! Plain std on plain threads, in fresh folders.
 
 use std::{
     fs::{self, File},
@@ -44,6 +44,25 @@ pub fn small_files_per_second(folder: &Path, bytes: &[u8], count: usize, threads
     thread::scope(|scope| {
         let write = |folder| (0..each).try_for_each(|number| small_file(folder, bytes, number));
         let lanes: Vec<_> = folders.iter().map(|folder| scope.spawn(move || write(folder))).collect();
+        lanes.into_iter().try_for_each(|lane| lane.join().expect("it does not panic"))
+    })?;
+    Ok((each * threads) as f64 / started.elapsed().as_secs_f64())
+}
+
+/// Small files removed per second, each durably: unlink, fsync of the folder, `threads` at once, each in a folder of its own.
+pub fn removed_files_per_second(folder: &Path, bytes: &[u8], count: usize, threads: usize) -> Fallible<f64> {
+    small_files_per_second(folder, bytes, count, threads)?;
+    let folders: Vec<_> = (0..threads).map(|number| folder.join(number.to_string())).collect();
+    let each = count / threads;
+    let started = Instant::now();
+    thread::scope(|scope| {
+        let remove = |folder: &Path| {
+            (0..each).try_for_each(|number| {
+                fs::remove_file(folder.join(number.to_string()))?;
+                File::open(folder)?.sync_all()
+            })
+        };
+        let lanes: Vec<_> = folders.iter().map(|folder| scope.spawn(move || remove(folder))).collect();
         lanes.into_iter().try_for_each(|lane| lane.join().expect("it does not panic"))
     })?;
     Ok((each * threads) as f64 / started.elapsed().as_secs_f64())

@@ -255,4 +255,4 @@ fn get(conn: &mut SqliteConnection, id: &[u8]) -> QueryResult<()> {
     Ok(())
 }
 
-type BlobRow = (i64, Vec<u8>, Vec<u8>, i64, String, String, String, String, i64, Option<String>, i64);
+type BlobRow = (i64, Vec<u8>, Vec<u8>, i64, String, String, String, String, i64, Option<String>, i64, Option<i64>);

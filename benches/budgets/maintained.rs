@@ -10,13 +10,16 @@ use std::{
 
 use bytes::Bytes;
 use lhfile::rpc::pb::{MaintenanceTask, RunState};
+use tokio::task::spawn_blocking;
 
 use crate::{
     Bench, Fallible,
     client::{Client, in_lanes},
+    disk,
     made::{Content, Noise},
+    objects,
     old::old_files,
-    pair::Pair,
+    pair::{Pair, Place},
     product::Product,
     report::{Goal, Row},
     small::{SIZE, milliseconds},
@@ -26,8 +29,10 @@ use crate::{
 const FILES: i64 = 20_000;
 /// Uploads of a round while nothing else is done.
 const IDLE: usize = 500;
-/// Files of a round that are purged with their bytes.
+/// Files of a round that are purged with their bytes, twice.
 const PURGED: usize = 1_000;
+/// Removals at once: the product's.
+const AT_ONCE: usize = 16;
 
 /// Statements that wait for a server that writes meanwhile.
 fn patient(pair: Pair, statements: Vec<String>) -> Vec<String> {
@@ -119,12 +124,28 @@ pub async fn maintenance(bench: &Bench) -> Fallible<Vec<Row>> {
         }
     }
     product.end()?;
-    Ok(vec![planned, deleted, beside, purge(bench).await?])
+    let mut rows = vec![planned, deleted, beside];
+    rows.extend(purge(bench).await?);
+    Ok(rows)
 }
 
-/// Files that were deleted long ago, each with bytes of its own. A run leaves half of the time to others.
-async fn purge(bench: &Bench) -> Fallible<Row> {
-    let mut row = Row::new("B10", format!("{PURGED} files purged, 4 KiB of bytes each"), "files/s", Goal::None);
+/// Small files that the store alone removes per second.
+async fn removals(bench: &Bench, place: &Place, name: &str) -> Fallible<f64> {
+    let (folder, bytes) = (bench.folder(name), Noise(bench.seed()).bytes(SIZE));
+    let objects = place.objects();
+    let measured = spawn_blocking(move || match objects {
+        None => disk::removed_files_per_second(&folder, &bytes, PURGED, AT_ONCE),
+        Some(objects) => objects::deletes_per_second(&objects, &bytes, PURGED, AT_ONCE, "removed"),
+    });
+    measured.await?
+}
+
+/// Files that were deleted long ago, each with bytes of its own: purged while nothing else is done, and beside uploads, to
+/// which half of the time is left.
+async fn purge(bench: &Bench) -> Fallible<[Row; 2]> {
+    let what = format!("{PURGED} files purged, 4 KiB of bytes each, over the store's own removals");
+    let mut purged = Row::new("B10", what, "files/s", Goal::AtLeast(0.8));
+    let mut beside = Row::new("B10", "upload, 4 KiB, p99 beside the purge, over p99 idle", "ms", Goal::AtMost(2.0));
     let product = Product::start(bench, "b10-purge", None).await?;
     let clients = product.clients(4).await?;
     let file = product.database_file().unwrap_or_default();
@@ -134,21 +155,39 @@ async fn purge(bench: &Bench) -> Fallible<Row> {
         format!("UPDATE blobs SET created_at = created_at - {long_ago} WHERE state = 'ACTIVE'"),
     ];
     for round in bench.rounds("B10, purge") {
-        let (body, first) = (Bytes::from(Noise(1).bytes(SIZE)), bench.seeds(PURGED));
-        in_lanes(&clients, PURGED, 16, move |client, number| {
-            let content = Content::random(&body, SIZE as u64, first + number as u64);
-            async move { client.upload(&content, "bin", "").await.map(drop) }
-        })
-        .await?;
-        product.place.run(&file, &patient(bench.pair, aged.to_vec()))?;
-        let (seconds, done) = run(&clients[0], None, MaintenanceTask::Purge).await?;
-        if done != i64::try_from(PURGED)? {
-            return Err(format!("the run purged {done} files").into());
+        let store = removals(bench, &product.place, &format!("b10-removed-{round}")).await?;
+        let idle = uploads(bench, &clients[0], |count| count < IDLE).await?;
+        let (mut rate, mut busy) = (f64::NAN, f64::NAN);
+        for with_uploads in [false, true] {
+            let (body, first) = (Bytes::from(Noise(1).bytes(SIZE)), bench.seeds(PURGED));
+            in_lanes(&clients, PURGED, 16, move |client, number| {
+                let content = Content::random(&body, SIZE as u64, first + number as u64);
+                async move { client.upload(&content, "bin", "").await.map(drop) }
+            })
+            .await?;
+            product.place.run(&file, &patient(bench.pair, aged.to_vec()))?;
+            let over = AtomicBool::new(!with_uploads);
+            let carried = async {
+                let carried = run(&clients[1], None, MaintenanceTask::Purge).await;
+                over.store(true, Relaxed);
+                carried
+            };
+            let (carried, slowest) = tokio::join!(carried, uploads(bench, &clients[0], |_| !over.load(Relaxed)));
+            let (seconds, done) = carried?;
+            if done < i64::try_from(PURGED)? {
+                return Err(format!("the run purged {done} files").into());
+            }
+            if with_uploads {
+                busy = slowest?;
+            } else {
+                rate = done as f64 / seconds;
+            }
         }
         if round > 0 {
-            row.value(PURGED as f64 / seconds);
+            purged.ratio(rate, store);
+            beside.ratio(busy, idle);
         }
     }
     product.end()?;
-    Ok(row)
+    Ok([purged, beside])
 }

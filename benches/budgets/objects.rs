@@ -111,6 +111,21 @@ pub fn small_puts_per_second(place: &S3Place, bytes: &[u8], count: usize, at_onc
     put_all(place, &small, at_once, name).map(|seconds| count as f64 / seconds)
 }
 
+/// Small objects removed per second, so many at once.
+pub fn deletes_per_second(place: &S3Place, bytes: &[u8], count: usize, at_once: usize, name: &str) -> Fallible<f64> {
+    small_puts_per_second(place, bytes, count, at_once, name)?;
+    let store = open(place)?;
+    let started = Instant::now();
+    let deletes: Vec<_> = (0..count)
+        .map(|number| {
+            let (store, path) = (&store, path(place, &format!("{name}-{number}")));
+            async move { Ok(store.delete(&path).await?) }
+        })
+        .collect();
+    alone(stream::iter(deletes).buffer_unordered(at_once).try_collect::<Vec<()>>())?;
+    Ok(count as f64 / started.elapsed().as_secs_f64())
+}
+
 /// How long each of `count` small puts takes, one after the other.
 pub fn small_put_times(place: &S3Place, bytes: &[u8], count: usize, name: &str) -> Fallible<Vec<Duration>> {
     let store = open(place)?;

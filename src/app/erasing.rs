@@ -4,7 +4,7 @@
 //! again after a kill goes on with it. Uploads first, so that none becomes a file behind the search for files; then files;
 //! then what is told of them. Not here: who may ([`crate::domain::erasure`]), and the bytes (`purging.rs`).
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use super::{App, Error, outlive::outlive};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
         erasure::{self, Erased, Erasing, MOST_HELD, Why},
     },
     fault_point,
-    ports::{ErasureEnd, MAX_ERASED_EVENTS, MAX_ERASED_FILES, NewErasure},
+    ports::{MAX_ERASED_EVENTS, MAX_ERASED_FILES, NewErasure},
 };
 
 impl App {
@@ -41,36 +41,27 @@ impl App {
         let of = self.store.begin_erasure(new).await?;
         self.reload_keys().await;
         self.alive.fence(&self.store.erase_uploads(&of).await?);
-        let (shared_blobs, pending_bytes) = self.erase_files(&of, &caller).await?;
+        self.erase_files(&of, &caller).await?;
         fault_point!("E1");
         while self.store.erase_events(&of, MAX_ERASED_EVENTS).await? > 0 {
             self.need_to_stay()?;
         }
         fault_point!("E2");
         let held = self.store.list_not_erased(&of, u32::try_from(MOST_HELD).unwrap_or(u32::MAX)).await?;
-        let end = ErasureEnd { held: held.len() as u64, shared_blobs };
-        let erased = self.store.end_erasure(&of, end, &caller, self.clock.now()).await?;
-        Ok(Erased { held, pending_bytes, ..erased })
+        let erased = self.store.end_erasure(&of, held.len() as u64, &caller, self.clock.now()).await?;
+        Ok(Erased { held, ..erased })
     }
 
-    /// Answers how many blobs other files need, and how many bytes are still to be removed.
-    async fn erase_files(&self, of: &Erasing, caller: &Caller) -> Result<(u64, u64), Error> {
-        let (mut shared, mut pending) = (BTreeSet::new(), 0);
+    async fn erase_files(&self, of: &Erasing, caller: &Caller) -> Result<(), Error> {
         loop {
             fault_point!("D4");
             let erased = self.store.erase_files(of, MAX_ERASED_FILES, caller, self.clock.now()).await?;
             if !erased.more {
-                break;
+                return Ok(());
             }
-            // What one batch left to another of the same visitor goes with that.
-            shared.extend(erased.shared);
-            for blob in &erased.leaving {
-                shared.remove(&blob.id);
-            }
-            pending += self.remove_soon(erased.leaving).await;
+            self.remove_soon(erased.leaving).await;
             self.need_to_stay()?;
         }
-        Ok((shared.len() as u64, pending))
     }
 
     /// Work that is long and can be asked for again does not keep a node from its end.

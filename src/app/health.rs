@@ -67,7 +67,7 @@ impl App {
             let writable = self.need_writable().is_ok();
             let uploads = database && blobs && room > 0 && writable && (scanner || !settings.antivirus_enabled);
             let now = Health { uploads, scanner, database, blobs };
-            vitals::tell_health(now, room, &self.scanning.subscribe().borrow());
+            vitals::tell_health(now, room, settings.antivirus_enabled, &self.scanning.subscribe().borrow());
             self.health.0.send_if_modified(|known| std::mem::replace(known, now) != now);
             tokio::time::sleep(LOOK_EVERY).await;
         }

@@ -157,17 +157,12 @@ impl App {
     }
 
     /// Begins the run of a moment that `maintenance_cron` names. There is one for each moment, on whatever node.
+    ///
+    /// # Errors
+    /// `READ_ONLY`, or `RUN_IN_PROGRESS` of another run: the moment stays due. The database fails.
     pub async fn run_by_cron(self: &Arc<Self>, tick: Time) -> Result<(), Error> {
         self.need_writable()?;
-        let run = self.begin_run(Trigger::Cron(tick), None, Task::ALL.to_vec(), None, Actor::SYSTEM).await;
-        match run {
-            Ok(_) => Ok(()),
-            Err(error) if error.reason() == Some(Reason::RunInProgress) => {
-                tracing::warn!("maintenance is still under way from its last time: it is not run twice");
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
+        self.begin_run(Trigger::Cron(tick), None, Task::ALL.to_vec(), None, Actor::SYSTEM).await.map(drop)
     }
 
     /// The newest moment of `maintenance_cron` that had its run.

@@ -55,13 +55,14 @@ fn begin_counts() {
     }
 }
 
-/// Tells what a look at the node's parts showed.
-pub(super) fn tell_health(health: Health, room: u64, scanner: &ScannerState) {
+/// Tells what a look at the node's parts showed; `scans`: the settings ask for a scanner.
+pub(super) fn tell_health(health: Health, room: u64, scans: bool, scanner: &ScannerState) {
     let Health { uploads, scanner: judges, database, blobs } = health;
     for (part, works) in [("uploads", uploads), ("scanner", judges), ("database", database), ("blobs", blobs)] {
         metrics::gauge!(names::HEALTH, names::PART => part).set(f64::from(u8::from(works)));
     }
     metrics::gauge!(names::SPOOL_ROOM).set(room as f64);
+    metrics::gauge!(names::ANTIVIRUS_ENABLED).set(f64::from(u8::from(scans)));
     let ScannerState::Proved { version, .. } = scanner else { return };
     metrics::gauge!(names::TEST_SIGNATURES_ONLY).set(f64::from(u8::from(version.test_only)));
     if let Some(made) = version.signatures_time {
@@ -96,7 +97,7 @@ mod tests {
             ScannerState::Proved { version, at: Time(0) }
         };
         let health = Health { database: true, ..Health::default() };
-        metrics::with_local_recorder(&recorder, || tell_health(health, 5, &proved(None)));
+        metrics::with_local_recorder(&recorder, || tell_health(health, 5, true, &proved(None)));
         let told = handle.render();
         for line in
             ["lhfile_health{part=\"database\"} 1", "lhfile_health{part=\"blobs\"} 0", "lhfile_spool_room_bytes 5"]
@@ -105,7 +106,7 @@ mod tests {
         }
         assert!(told.contains("lhfile_test_signatures_only 0") && !told.contains("lhfile_signatures_made"), "{told}");
         let dated = proved(Some(Time::from_secs(1_700_000_000)));
-        metrics::with_local_recorder(&recorder, || tell_health(health, 5, &dated));
+        metrics::with_local_recorder(&recorder, || tell_health(health, 5, false, &dated));
         assert!(handle.render().contains("lhfile_signatures_made 1700000000"), "{}", handle.render());
     }
 }

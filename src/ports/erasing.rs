@@ -41,17 +41,6 @@ pub struct ErasedFiles {
     pub more: bool,
     /// Blobs that no file needs any more: their bytes are to be removed.
     pub leaving: Vec<Leaving>,
-    /// Blobs that another file needs.
-    pub shared: Vec<i64>,
-}
-
-/// What an erasure ends with, beside what its transactions counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ErasureEnd {
-    /// Files that a hold keeps.
-    pub held: u64,
-    /// Blobs that another file needs.
-    pub shared_blobs: u64,
 }
 
 /// Erasing visitors, and forgetting what is old.
@@ -64,6 +53,7 @@ pub trait EraseStore: Send + Sync + 'static {
     /// under way is waited for. Request ids that are remembered are forgotten.
     async fn erase_uploads(&self, of: &Erasing) -> Result<Vec<Intent>, StoreError>;
     /// Purges files, READY or deleted, at most `limit` (1 to [`MAX_ERASED_FILES`]), each with its event; held ones stay.
+    /// Their blobs are noted until the end.
     async fn erase_files(
         &self,
         of: &Erasing,
@@ -77,14 +67,9 @@ pub trait EraseStore: Send + Sync + 'static {
     /// as the one who attached their files. Answers how many events; none: there are no more.
     async fn erase_events(&self, of: &Erasing, limit: u32) -> Result<u64, StoreError>;
     /// Forgets the visitor's id, with the event. Nothing is left of an erasure that has changed nothing. Answers what was
-    /// counted; ended again, it is as it was.
-    async fn end_erasure(
-        &self,
-        of: &Erasing,
-        end: ErasureEnd,
-        caller: &Caller,
-        now: Time,
-    ) -> Result<Erased, StoreError>;
+    /// counted over all calls, and what stays of the blobs that were noted: shared ones, and bytes to be removed. `held`:
+    /// files that a hold keeps. Ended again, it is as it was.
+    async fn end_erasure(&self, of: &Erasing, held: u64, caller: &Caller, now: Time) -> Result<Erased, StoreError>;
 
     /// Forgets events that were written so many seconds ago or earlier, and stubs of files that were purged then, at most
     /// `limit` rows: the oldest first. Answers how many. [`StoreError::ReadOnly`].

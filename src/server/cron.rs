@@ -20,11 +20,11 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
 use crate::{
     app::{self, App},
-    domain::{Cron, Time},
+    domain::{Cron, Reason, Time},
     ports::Clock,
 };
 
-/// How soon a failure is tried again.
+/// How soon a failure, and a moment that could not have its run, is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 /// How often it is looked at what has come if nothing wakes us: schedulers have stood still.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -64,25 +64,32 @@ async fn keep(app: &Arc<App>, clock: &dyn Clock, cron: &Cron, woken: &Notify) {
         }
         sleep(AGAIN).await;
     };
+    let mut told = None;
     loop {
         let now = clock.now();
         seen = counted(seen, now);
+        let mut pause = LOOK_EVERY;
         if let Some(moment) = due(cron, seen, now) {
             match app.run_by_cron(moment).await {
                 Ok(()) => seen = moment,
+                Err(app::Error::Refused(refusal)) if stays_due(refusal.reason) => {
+                    if told.replace(moment) != Some(moment) {
+                        tracing::warn!(%refusal, "maintenance does not run at its time, but as soon as it can");
+                    }
+                    pause = AGAIN;
+                }
                 Err(app::Error::Refused(refusal)) => {
                     tracing::warn!(%refusal, "maintenance did not run at its time");
                     seen = moment;
                 }
                 Err(error) => {
                     tracing::warn!(%error, "maintenance could not begin at its time; it is tried again");
-                    sleep(AGAIN).await;
-                    continue;
+                    pause = AGAIN;
                 }
             }
         }
         // Either way it is looked at what has come.
-        drop(timeout(LOOK_EVERY, woken.notified()).await);
+        drop(timeout(pause, woken.notified()).await);
     }
 }
 
@@ -93,6 +100,12 @@ async fn begin(app: &App, now: Time) -> Result<Time, app::Error> {
     // One that is to come is of a clock that was wrong.
     let last = app.last_tick().await?.filter(|last| *last <= now);
     Ok(made.max(last).unwrap_or(now))
+}
+
+/// A backup at night sets `read_only`, somebody runs one task by hand: what passes by itself costs no moment its run. Of
+/// the run of the same moment that another node has begun nobody is told so.
+fn stays_due(reason: Reason) -> bool {
+    matches!(reason, Reason::ReadOnly | Reason::RunInProgress)
 }
 
 /// The newest moment that has come and was not dealt with. Of several one is enough.
@@ -175,6 +188,12 @@ mod tests {
         // Whatever part of a second the node's clock is at, the moment is the same on all.
         let late = Time(at(3).0 + 700_000);
         assert_eq!(due(&nightly, at(0), late), Some(at(3)));
+    }
+
+    #[test]
+    fn moment_that_meets_what_passes_by_itself_stays_due() {
+        assert!(stays_due(Reason::ReadOnly) && stays_due(Reason::RunInProgress));
+        assert!(!stays_due(Reason::Fenced) && !stays_due(Reason::Leaving));
     }
 
     #[test]

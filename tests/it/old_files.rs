@@ -169,9 +169,24 @@ async fn old_files_are_deleted_and_purged(files: i64) {
     node.change(&format!("UPDATE files SET deleted_at = deleted_at - {} WHERE number IN ({oldest})", 40 * DAY));
     let tasks = vec![MaintenanceTask::Purge.into()];
     let run_id = begin(&node, RunMaintenanceRequest { tasks, ..RunMaintenanceRequest::default() }).await;
-    let run = ended(&node, &run_id).await;
+    over.send_replace(false);
+    let beside = upload_times(&node, &chat, "purging", async |_| !*over.borrow());
+    let run = async {
+        let run = ended(&node, &run_id).await;
+        over.send_replace(true);
+        run
+    };
+    let (beside, run) = tokio::join!(beside, run);
     assert_eq!(report(&run, MaintenanceTask::Purge).done_count, purged, "{run:?}");
-    println!("purged {:.0} files/s, their rows alone", purged as f64 / seconds(&run));
+    let (rate, beside) = (purged as f64 / seconds(&run), (beside.len(), told(&beside)));
+    println!(
+        "purged {rate:.0} files/s, their rows alone; beside it upload of 4 KiB p50 {:.2} ms p99 {:.2} ms over {} uploads: \
+         p99 {:.2} times (goal: 2)",
+        beside.1.0,
+        beside.1.1,
+        beside.0,
+        beside.1.1 / idle.1
+    );
     let all = pb::ListFilesRequest::default();
     node.files().list_files(request(&Service::all(), all)).await.expect("it serves as before");
 }

@@ -22,6 +22,14 @@ CREATE TABLE erasures (
 );
 CREATE UNIQUE INDEX erasures_visitor ON erasures (visitor_id) WHERE visitor_id IS NOT NULL; -- begin_erasure
 
+-- Blobs of files that an erasure under way has purged: at its end they tell what stays, also after a kill. blob_id: no
+-- reference, for bytes that nobody needs any more go meanwhile.
+CREATE TABLE erasure_blobs (
+    erasure_number BIGINT NOT NULL REFERENCES erasures (number),
+    blob_id BIGINT NOT NULL,
+    PRIMARY KEY (erasure_number, blob_id)
+);
+
 -- Each only of the rows that erasures look for: uploads of operators and services pay for none of them.
 CREATE INDEX events_visitor ON events (person_id) WHERE person_kind = 'VISITOR'; -- erase_events
 CREATE INDEX events_visitor_chat ON events (chat_id) WHERE person_kind = 'VISITOR' AND chat_id IS NOT NULL; -- erase_events

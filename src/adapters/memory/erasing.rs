@@ -2,6 +2,8 @@
 //!
 //! Not here: who may erase ([`crate::domain::erasure`]).
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 
 use super::{MemoryStore, Tables, uploads::State};
@@ -11,7 +13,7 @@ use crate::{
         erasure::{Erased, Erasing, PSEUDONYM, Why},
         settings::SettingValue,
     },
-    ports::{EraseStore, ErasedFiles, ErasureEnd, Intent, Leaving, NewErasure, StoreError},
+    ports::{EraseStore, ErasedFiles, Intent, Leaving, NewErasure, StoreError},
 };
 
 /// An erasure.
@@ -26,6 +28,8 @@ pub(super) struct ErasureRow {
     pub(super) ended_at: Option<Time>,
     pub(super) erased: Erased,
     pub(super) held: u64,
+    /// Blobs of its files, until it has come to its end.
+    pub(super) blobs: BTreeSet<i64>,
 }
 
 fn is_in(of: &Erasing, file: &File) -> bool {
@@ -101,7 +105,7 @@ impl Tables {
         let free = self.files.values().map(|row| &row.file).filter(|file| is_in(of, file) && !self.is_held(file));
         let free: Vec<File> = free.take(limit as usize).cloned().collect();
         let mut erased = ErasedFiles { more: !free.is_empty(), ..ErasedFiles::default() };
-        let mut needed = std::collections::BTreeSet::new();
+        let mut needed = BTreeSet::new();
         for file in &free {
             let remembered = |state: &State| matches!(state, State::Done { file: id, .. } if *id == file.id);
             self.uploads.retain(|_, upload| upload.person != file.uploader || !remembered(&upload.state));
@@ -111,9 +115,10 @@ impl Tables {
         for row in self.blobs.values().filter(|row| needed.contains(&row.blob.id)) {
             if row.blob.state == BlobState::Purging {
                 erased.leaving.push(Leaving { id: row.blob.id, key: row.blob.key, size: row.blob.size });
-            } else {
-                erased.shared.push(row.blob.id);
             }
+        }
+        if let Some(row) = self.erasures.get_mut(&of.number) {
+            row.blobs.extend(needed);
         }
         let bytes: u64 = erased.leaving.iter().map(|blob| blob.size).sum();
         self.erased(of, |sum| {
@@ -154,7 +159,7 @@ impl Tables {
         written
     }
 
-    fn end_erasure(&mut self, of: &Erasing, end: ErasureEnd, caller: &Caller, now: Time) -> Erased {
+    fn end_erasure(&mut self, of: &Erasing, held: u64, caller: &Caller, now: Time) -> Erased {
         match self.erasures.get(&of.number) {
             None => return Erased::default(),
             Some(row) if row.visitor.is_none() => return row.erased.clone(),
@@ -173,13 +178,17 @@ impl Tables {
         }
         let Some(row) = self.erasures.get_mut(&of.number) else { return Erased::default() };
         row.erased.events += written;
-        row.erased.shared_blobs = end.shared_blobs;
-        let erased = row.erased.clone();
+        let blobs = std::mem::take(&mut row.blobs);
+        let staying = || self.blobs.values().map(|row| &row.blob).filter(|blob| blobs.contains(&blob.id));
+        let shared = staying().filter(|blob| blob.state != BlobState::Purging);
+        row.erased.shared_blobs = shared.count() as u64;
+        let pending = staying().filter(|blob| blob.state == BlobState::Purging);
+        let erased = Erased { pending_bytes: pending.map(|blob| blob.size).sum(), ..row.erased.clone() };
         if erased.files + erased.uploads + erased.events + erased.keys == 0 {
             self.erasures.remove(&of.number);
             return erased;
         }
-        (row.visitor, row.ended_at, row.held) = (None, Some(now), end.held);
+        (row.visitor, row.ended_at, row.held) = (None, Some(now), held);
         let event = Event::new(EventKind::VisitorErased, Actor::from(caller)).detail(of.pseudonym.to_string());
         self.record(event, now);
         erased
@@ -228,6 +237,7 @@ impl EraseStore for MemoryStore {
                     ended_at: None,
                     erased,
                     held: 0,
+                    blobs: BTreeSet::new(),
                 };
                 t.erasures.insert(t.last_erasure, row);
                 Erasing { number: t.last_erasure, pseudonym, visitor, chats }
@@ -271,14 +281,8 @@ impl EraseStore for MemoryStore {
         })
     }
 
-    async fn end_erasure(
-        &self,
-        of: &Erasing,
-        end: ErasureEnd,
-        caller: &Caller,
-        now: Time,
-    ) -> Result<Erased, StoreError> {
-        self.write(|t| Ok(t.end_erasure(of, end, caller, now)))
+    async fn end_erasure(&self, of: &Erasing, held: u64, caller: &Caller, now: Time) -> Result<Erased, StoreError> {
+        self.write(|t| Ok(t.end_erasure(of, held, caller, now)))
     }
 
     async fn trim_events(&self, keep_secs: i64, now: Time, limit: u32) -> Result<u64, StoreError> {

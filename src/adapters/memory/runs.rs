@@ -40,14 +40,14 @@ pub(super) struct PlanRow {
 impl Tables {
     pub(super) fn guard(&self, rule: &Rule) -> u64 {
         let ready = self.files.values().filter(|row| row.file.state == FileState::Ready).count();
-        let deleted = |row: &RunRow| {
-            let counted = |report: &&TaskReport| report.task == Task::Expire && report.outcome == Outcome::Done;
-            (row.run.state == RunState::Done).then(|| row.run.tasks.iter().find(counted).map(|r| r.done)).flatten()
+        let expired = |row: &RunRow| {
+            let report = row.run.tasks.iter().find(|report| report.task == Task::Expire).copied();
+            report.filter(|_| row.run.state == RunState::Done)
         };
-        let ended = self.runs.values().rev().filter_map(|row| deleted(row).map(|done| (row, done)));
+        let ended = self.runs.values().rev().filter_map(|row| expired(row).map(|report| (row, report)));
         let since = ended.take_while(|(row, _)| row.proposed || row.run.rule == *rule);
-        let last: Vec<u64> =
-            since.filter(|(row, _)| row.run.rule == *rule).take(GUARD_RUNS).map(|(_, done)| done).collect();
+        let whole = since.filter(|(row, report)| row.run.rule == *rule && report.outcome == Outcome::Done);
+        let last: Vec<u64> = whole.take(GUARD_RUNS).map(|(_, report)| report.done).collect();
         run::guard(ready as u64, &last)
     }
 

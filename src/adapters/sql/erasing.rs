@@ -15,15 +15,15 @@ use diesel_async::RunQueryDsl;
 use super::{
     Conn, by_index, events, holds, is_read_only_by_now, keys, lock, purging,
     rows::{self, corrupt, kind_name},
-    schema::erasures,
+    schema::{erasure_blobs, erasures},
     statement::Statement,
 };
 use crate::{
     domain::{
-        Actor, BlobKey, BlobState, Caller, Event, EventKind, FileId, Time,
+        Actor, BlobKey, Caller, Event, EventKind, FileId, Time,
         erasure::{Erased, Erasing, PSEUDONYM},
     },
-    ports::{ErasedFiles, ErasureEnd, Intent, Leaving, NewErasure, StoreError},
+    ports::{ErasedFiles, Intent, Leaving, NewErasure, StoreError},
 };
 
 #[derive(QueryableByName)]
@@ -53,8 +53,6 @@ struct BlobRow {
     key: Vec<u8>,
     #[diesel(sql_type = BigInt)]
     size: i64,
-    #[diesel(sql_type = Text)]
-    state: String,
 }
 
 async fn need_writable(conn: &mut Conn) -> Result<(), StoreError> {
@@ -208,19 +206,18 @@ pub(super) async fn erase_files(
     let named: BTreeSet<i64> = ended.iter().map(|file| file.blob).collect();
     let files = ended.len();
     purging::end(conn, &ended, &Actor::from(&caller), now).await?;
-    let mut blobs = Statement::new("SELECT id, key, size, state FROM blobs WHERE id IN ");
-    blobs.ints(named);
+    let mut noted = Statement::new("INSERT INTO erasure_blobs (erasure_number, blob_id) SELECT ");
+    noted.int(of.number).sql(", id FROM blobs WHERE id IN ").ints(named.iter().copied()).sql(" ON CONFLICT DO NOTHING");
+    noted.query().execute(conn).await?;
+    let mut blobs = Statement::new("SELECT id, key, size FROM blobs WHERE state = 'PURGING' AND id IN ");
+    blobs.ints(named).sql(" AND ").sql(purging::UNNEEDED);
     let blobs: Vec<BlobRow> = blobs.query().load(conn).await?;
     let mut erased = ErasedFiles { more: true, ..ErasedFiles::default() };
     let mut bytes = 0;
-    for BlobRow { id, key, size, state } in blobs {
-        if state == rows::blob_state_name(BlobState::Purging) {
-            let size = u64::try_from(size).map_err(|_| corrupt("blobs", "size", id))?;
-            bytes += usize::try_from(size).unwrap_or(usize::MAX);
-            erased.leaving.push(Leaving { id, key: BlobKey(rows::bytes("blobs", "key", id, &key)?), size });
-        } else {
-            erased.shared.push(id);
-        }
+    for BlobRow { id, key, size } in blobs {
+        let size = u64::try_from(size).map_err(|_| corrupt("blobs", "size", id))?;
+        bytes += usize::try_from(size).unwrap_or(usize::MAX);
+        erased.leaving.push(Leaving { id, key: BlobKey(rows::bytes("blobs", "key", id, &key)?), size });
     }
     count(conn, &of, "files", files).await?;
     count(conn, &of, "bytes", bytes).await?;
@@ -276,12 +273,31 @@ async fn erase_holds(conn: &mut Conn, of: &Erasing) -> Result<u64, StoreError> {
     Ok(written as u64)
 }
 
+#[derive(QueryableByName)]
+struct Staying {
+    #[diesel(sql_type = BigInt)]
+    shared: i64,
+    #[diesel(sql_type = BigInt)]
+    pending: i64,
+}
+
+/// Blobs that other files need, and bytes that are still to be removed, of all that this erasure has purged.
+async fn staying(conn: &mut Conn, of: &Erasing) -> Result<Staying, StoreError> {
+    let mut told = Statement::new("SELECT CAST(COALESCE(SUM(CASE b.state WHEN 'PURGING' THEN 0 ELSE 1 END), 0) AS ");
+    told.sql(
+        "BIGINT) AS shared, CAST(COALESCE(SUM(CASE b.state WHEN 'PURGING' THEN b.size ELSE 0 END), 0) AS BIGINT) ",
+    );
+    told.sql("AS pending FROM erasure_blobs e JOIN blobs b ON b.id = e.blob_id WHERE e.erasure_number = ");
+    told.int(of.number);
+    Ok(told.query().get_result(conn).await?)
+}
+
 type Counted = (Option<String>, i64, i64, i64, i64, i64, i64);
 
 pub(super) async fn end(
     conn: &mut Conn,
     of: Erasing,
-    end: ErasureEnd,
+    held: u64,
     caller: Caller,
     now: Time,
 ) -> Result<Erased, StoreError> {
@@ -309,7 +325,10 @@ pub(super) async fn end(
     if visitor.is_none() {
         return Ok(erased);
     }
-    erased.shared_blobs = end.shared_blobs;
+    let Staying { shared, pending } = staying(conn, &of).await?;
+    (erased.shared_blobs, erased.pending_bytes) = (shared.unsigned_abs(), pending.unsigned_abs());
+    let noted = erasure_blobs::table.filter(erasure_blobs::erasure_number.eq(of.number));
+    diesel::delete(noted).execute(conn).await?;
     erased.events += erase_holds(conn, &of).await?;
     if erased.files + erased.uploads + erased.events + erased.keys == 0 {
         diesel::delete(erasures::table.find(of.number)).execute(conn).await?;
@@ -319,8 +338,8 @@ pub(super) async fn end(
         .set((
             erasures::visitor_id.eq(None::<String>),
             erasures::ended_at.eq(now.0),
-            erasures::held.eq(i64::try_from(end.held).unwrap_or(i64::MAX)),
-            erasures::shared_blobs.eq(i64::try_from(end.shared_blobs).unwrap_or(i64::MAX)),
+            erasures::held.eq(i64::try_from(held).unwrap_or(i64::MAX)),
+            erasures::shared_blobs.eq(shared),
         ))
         .execute(conn)
         .await?;

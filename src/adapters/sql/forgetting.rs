@@ -19,7 +19,7 @@ use crate::{
         Caller, FileId, Time,
         erasure::{Erased, Erasing},
     },
-    ports::{EraseStore, ErasedFiles, ErasureEnd, Intent, MAX_ERASED_EVENTS, MAX_ERASED_FILES, NewErasure, StoreError},
+    ports::{EraseStore, ErasedFiles, Intent, MAX_ERASED_EVENTS, MAX_ERASED_FILES, NewErasure, StoreError},
     telemetry::names,
 };
 
@@ -80,15 +80,9 @@ impl EraseStore for SqlStore {
         timed!(self.write, "erase_events", |conn| erasing::erase_events(conn, of, limit))
     }
 
-    async fn end_erasure(
-        &self,
-        of: &Erasing,
-        end: ErasureEnd,
-        caller: &Caller,
-        now: Time,
-    ) -> Result<Erased, StoreError> {
+    async fn end_erasure(&self, of: &Erasing, held: u64, caller: &Caller, now: Time) -> Result<Erased, StoreError> {
         let (of, caller) = (of.clone(), caller.clone());
-        timed!(self.write, "end_erasure", |conn| erasing::end(conn, of, end, caller, now))
+        timed!(self.write, "end_erasure", |conn| erasing::end(conn, of, held, caller, now))
     }
 
     async fn trim_events(&self, keep_secs: i64, now: Time, limit: u32) -> Result<u64, StoreError> {

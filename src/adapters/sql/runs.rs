@@ -52,22 +52,22 @@ pub(super) async fn judge_clock(conn: &mut Conn, now: Time, confirmed: bool) -> 
 /// Most files that a rule may delete unattended now.
 pub(super) async fn guard(conn: &mut Conn, rule: &Rule) -> Result<u64, StoreError> {
     let ready: i64 = files::table.filter(files::state.eq("READY")).count().get_result(conn).await?;
-    let found: Vec<(String, bool, i64)> = runs::table
+    let found: Vec<(String, bool, i64, String)> = runs::table
         .inner_join(run_tasks::table)
         .filter(runs::number.lt(i64::MAX))
         .filter(runs::state.eq(RunState::Done.name()))
         .filter(run_tasks::task.eq(Task::Expire.name()))
-        .filter(run_tasks::outcome.eq(Outcome::Done.name()))
         .order(runs::number.desc())
         .limit(50)
-        .select((runs::rule, runs::proposed, run_tasks::done))
+        .select((runs::rule, runs::proposed, run_tasks::done, run_tasks::outcome))
         .load(conn)
         .await?;
-    // Since the settings' rule became this one; of what was only proposed, runs of the same rule.
+    // Since the settings' rule became this one, whatever stopped a run by another; of what was only proposed, runs of the
+    // same rule. Those that deleted all that they were to.
     let text = rule.text();
-    let since = found.into_iter().take_while(|(rule, proposed, _)| *proposed || *rule == text);
-    let last = since.filter(|(rule, ..)| *rule == text).take(GUARD_RUNS);
-    let last: Vec<u64> = last.map(|(.., done)| done.unsigned_abs()).collect();
+    let since = found.into_iter().take_while(|(rule, proposed, ..)| *proposed || *rule == text);
+    let whole = since.filter(|(rule, _, _, outcome)| *rule == text && outcome == Outcome::Done.name());
+    let last: Vec<u64> = whole.take(GUARD_RUNS).map(|(_, _, done, _)| done.unsigned_abs()).collect();
     Ok(run::guard(ready.unsigned_abs(), &last))
 }
 

@@ -19,6 +19,7 @@ diesel::table! {
         scanned_at -> BigInt,
         signature -> Nullable<Text>,
         created_at -> BigInt,
+        quarantined_at -> Nullable<BigInt>,
     }
 }
 
@@ -318,6 +319,13 @@ diesel::table! {
         keys -> BigInt,
         held -> BigInt,
         shared_blobs -> BigInt,
+    }
+}
+
+diesel::table! {
+    erasure_blobs (erasure_number, blob_id) {
+        erasure_number -> BigInt,
+        blob_id -> BigInt,
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::super::{App, Error, PurgeBatch, vitals};
 use crate::{
     domain::{
-        Reason,
+        Reason, Refusal, Time,
         run::{Outcome, Run, RunState, Task, TaskReport},
     },
     ports::{ClockSays, Expired, RunLease, Stop, StoreError},
@@ -22,12 +22,16 @@ pub const LEASE_SECS: i64 = 60;
 const RENEW_EVERY: Duration = Duration::from_secs(20);
 /// After a failure, how soon it is tried again.
 const RENEW_AGAIN: Duration = Duration::from_secs(1);
+/// A run that is to end, and whose step does not, is given back after this: it is ended by who takes it up.
+const CANCELLED_WITHIN: Duration = Duration::from_secs(120);
 /// How often the time is noted while nothing else is done: a service that has been off for days tells it by this.
 const NOTE_CLOCK_EVERY: Duration = Duration::from_secs(3_600);
 /// Files deleted by one transaction.
 const BATCH: u32 = 1_000;
 /// Files purged by one transaction, and blobs whose bytes are removed then.
 const PURGE: u32 = 200;
+/// Of the time of a purge beside which nothing is uploaded one part in so many is a pause, for those who begin.
+const IDLE_SHARE: u32 = 10;
 /// Rows forgotten by one transaction.
 const TRIM: i64 = 1_000;
 /// See [`TRIM`].
@@ -70,13 +74,24 @@ impl App {
         });
     }
 
-    /// Renews the lease until it is lost.
+    /// Renews the lease until it is lost; or given back, where a step hears nothing of a cancel: a disk that hangs would
+    /// keep all maintenance from running as long as this node lives.
     async fn keep_run(&self, lease: RunLease) -> Stop {
         let mut pause = RENEW_EVERY;
+        let mut cancelled: Option<Instant> = None;
         loop {
             tokio::time::sleep(pause).await;
-            pause = match self.store.renew_run(lease, self.clock.now(), LEASE_SECS).await {
-                Ok(_) => RENEW_EVERY,
+            let given_back = cancelled.is_some_and(|since| since.elapsed() >= CANCELLED_WITHIN);
+            let secs = if given_back { 0 } else { LEASE_SECS };
+            pause = match self.store.renew_run(lease, self.clock.now(), secs).await {
+                Ok(_) if given_back => {
+                    let told = "it was cancelled, and its step does not end: its lease is given back";
+                    return Refusal::new(Reason::Fenced).because(told).into();
+                }
+                Ok(asked) => {
+                    cancelled = cancelled.or_else(|| asked.then(Instant::now));
+                    RENEW_EVERY
+                }
                 Err(Stop::Refused(lost)) => return lost.into(),
                 Err(Stop::Failed(error)) => {
                     tracing::warn!(%error, "the lease of a run could not be renewed; it is tried again");
@@ -194,7 +209,7 @@ impl App {
 
     /// Files deleted by the rule, batch by batch. Between two batches those who wait for the database have it.
     async fn expire(&self, run: &Run, lease: RunLease, report: &mut TaskReport) -> Result<Outcome, Error> {
-        if self.has_clock_jumped().await? {
+        if self.judged_time().await?.is_none() {
             return Ok(Outcome::ClockJumped);
         }
         let mut told = Instant::now();
@@ -226,23 +241,26 @@ impl App {
         }
     }
 
-    async fn has_clock_jumped(&self) -> Result<bool, Error> {
-        Ok(self.retried(|| async { Ok(self.store.judge_clock(self.clock.now(), false).await?) }).await?
-            == ClockSays::Jumped)
+    /// What time it is; `None`: by a clock that has jumped ahead. What cannot be brought back is judged by the time that was
+    /// asked for just before: a clock may jump while a run is under way.
+    async fn judged_time(&self) -> Result<Option<Time>, Error> {
+        let says = self.retried(|| async { Ok(self.store.judge_clock(self.clock.now(), false).await?) }).await?;
+        Ok(match says {
+            ClockSays::Now(now) => Some(now),
+            ClockSays::Jumped => None,
+        })
     }
 
-    /// Files whose grace is over, and bytes that nobody needs. Half of the time is left to others: what was deleted together
-    /// is to be removed together.
+    /// Files whose grace is over, and bytes that nobody needs. What was deleted together is to be removed together, years of
+    /// it perhaps: while this node takes uploads, half of the time is left to them.
     async fn purge(&self, lease: RunLease, report: &mut TaskReport) -> Result<Outcome, Error> {
-        if self.has_clock_jumped().await? {
-            return Ok(Outcome::ClockJumped);
-        }
         loop {
             if self.retried(|| self.store.renew_run(lease, self.clock.now(), LEASE_SECS)).await? {
                 return Ok(Outcome::Cancelled);
             }
+            let Some(now) = self.judged_time().await? else { return Ok(Outcome::ClockJumped) };
             let begun = Instant::now();
-            let batch = self.retried(|| async { self.purge_batch(PURGE).await.map_err(stop) }).await?;
+            let batch = self.retried(|| async { self.purge_batch(PURGE, now).await.map_err(stop) }).await?;
             let PurgeBatch { files, blobs: _, bytes, failed, more } = batch;
             report.done += files;
             report.bytes += bytes;
@@ -252,7 +270,8 @@ impl App {
             }
             let told = *report;
             self.retried(|| self.store.note_task(lease, told)).await?;
-            tokio::time::sleep(begun.elapsed()).await;
+            let share = if self.alive.list().is_empty() { IDLE_SHARE } else { 1 };
+            tokio::time::sleep(begun.elapsed() / share).await;
         }
     }
 
@@ -273,9 +292,6 @@ impl App {
 
     /// What nobody asks for any more. By a clock that is ahead of itself nothing is old.
     async fn trim(&self, lease: RunLease, report: &mut TaskReport) -> Result<Outcome, Error> {
-        if self.has_clock_jumped().await? {
-            return Ok(Outcome::ClockJumped);
-        }
         let settings = self.settings();
         let secs = |days: i64| days.saturating_mul(86_400);
         let (runs_for, events_for) = (secs(settings.run_days), secs(settings.event_days));
@@ -283,7 +299,7 @@ impl App {
             if self.retried(|| self.store.renew_run(lease, self.clock.now(), LEASE_SECS)).await? {
                 return Ok(Outcome::Cancelled);
             }
-            let now = self.clock.now();
+            let Some(now) = self.judged_time().await? else { return Ok(Outcome::ClockJumped) };
             let runs = self.retried(|| async { Ok(self.store.trim_runs(runs_for, now, TRIM).await?) }).await?;
             let ids = self.retried(|| async { Ok(self.store.trim_request_ids(now).await?) }).await?;
             let events = self.retried(|| async { Ok(self.store.trim_events(events_for, now, TRIM_EVENTS).await?) });

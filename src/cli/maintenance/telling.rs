@@ -114,9 +114,7 @@ pub fn runs(runs: &[pb::Run]) -> String {
             state(run),
             by(run),
             expired.map_or_else(String::new, |report| report.done_count.to_string()),
-            worst(run).map_or_else(String::new, |report| {
-                format!("{} {}", task(report), output::short(report.outcome().as_str_name(), "TASK_OUTCOME_"))
-            }),
+            worst(run).map_or_else(String::new, |report| format!("{} {}", task(report), came_to(report))),
         ]
     });
     output::table(&["RUN_ID", "BEGUN", "ENDED", "STATE", "BY", "DELETED", "NOT DONE"], rows)
@@ -147,17 +145,37 @@ fn task(report: &pb::TaskReport) -> String {
     output::short(report.task().as_str_name(), "MAINTENANCE_TASK_")
 }
 
-/// The first task of an ended run that was not done. What waits for the next hour's budget goes on by itself.
+/// The first task of an ended run that was not done; or else the first one with something that it could not deal with.
 fn worst(run: &pb::Run) -> Option<&pb::TaskReport> {
     let ended = run.state() != pb::RunState::Running;
-    let good = |outcome| matches!(outcome, pb::TaskOutcome::Done | pb::TaskOutcome::BudgetSpent);
-    run.tasks.iter().find(|report| ended && !good(report.outcome()))
+    let mut tasks = run.tasks.iter().filter(|_| ended);
+    tasks.clone().find(|report| !is_through(report)).or_else(|| tasks.find(|report| failed(report) > 0))
+}
+
+/// What waits for the next hour's budget goes on by itself.
+fn is_through(report: &pb::TaskReport) -> bool {
+    matches!(report.outcome(), pb::TaskOutcome::Done | pb::TaskOutcome::BudgetSpent)
+}
+
+/// What needs somebody. A sweep counts names that are not ours: they may lie there for years, and do no harm.
+fn failed(report: &pb::TaskReport) -> i64 {
+    if report.task() == pb::MaintenanceTask::Sweep { 0 } else { report.failed_count }
+}
+
+/// Its outcome in a few words.
+fn came_to(report: &pb::TaskReport) -> String {
+    let outcome = output::short(report.outcome().as_str_name(), "TASK_OUTCOME_");
+    if is_through(report) { format!("{outcome}, {} failed", report.failed_count) } else { outcome }
 }
 
 /// What to do after a run in which something was not done. Nothing: all was.
 pub fn next_step(run: &pb::Run) -> Option<String> {
     let report = worst(run)?;
     let what = match report.outcome() {
+        pb::TaskOutcome::GuardReached if report.task() == pb::MaintenanceTask::Sweep => {
+            "more bytes lie in the store that no row names than are removed without a word, and none was removed: is the \
+             database an older one? look at `lhfile fsck`, which removes them by `--repair`"
+        }
         pb::TaskOutcome::GuardReached => {
             "more files are old enough than are deleted without a word: look at `lhfile maintenance plan`, which tells \
              how to delete them all"
@@ -173,12 +191,24 @@ pub fn next_step(run: &pb::Run) -> Option<String> {
         pb::TaskOutcome::Failed
         | pb::TaskOutcome::Waiting
         | pb::TaskOutcome::Running
-        | pb::TaskOutcome::Done
-        | pb::TaskOutcome::BudgetSpent
         | pb::TaskOutcome::Unspecified => "the log of its node says why; run it again",
+        pb::TaskOutcome::Done | pb::TaskOutcome::BudgetSpent => match report.task() {
+            pb::MaintenanceTask::Check => {
+                "stored bytes are damaged or gone: `lhfile fsck` names them and their files; restore those bytes from a \
+                 backup of the store"
+            }
+            pb::MaintenanceTask::Expire
+            | pb::MaintenanceTask::Purge
+            | pb::MaintenanceTask::AbortUploads
+            | pb::MaintenanceTask::Sweep
+            | pb::MaintenanceTask::Rescan
+            | pb::MaintenanceTask::Trim
+            | pb::MaintenanceTask::Unspecified => {
+                "the log of its node says which and why; the next run tries them again"
+            }
+        },
     };
-    let outcome = output::short(report.outcome().as_str_name(), "TASK_OUTCOME_");
-    Some(format!("run {}: {} {outcome}: {what}", run.run_id, task(report)))
+    Some(format!("run {}: {} {}: {what}", run.run_id, task(report), came_to(report)))
 }
 
 #[cfg(test)]
@@ -221,6 +251,26 @@ mod tests {
             let line = next_step(&ended(outcome)).expect("something");
             assert!(line.contains(word) && line.contains("expire") && !line.contains('\n'), "{line}");
         }
+        let mut swept = ended(pb::TaskOutcome::GuardReached);
+        swept.tasks[0].task = pb::MaintenanceTask::Sweep.into();
+        let line = next_step(&swept).expect("something");
+        assert!(line.contains("sweep") && line.contains("lhfile fsck") && !line.contains("plan"), "{line}");
+        let mut damaged = ended(pb::TaskOutcome::Done);
+        for (of, word) in [
+            (pb::MaintenanceTask::Check, "lhfile fsck"),
+            (pb::MaintenanceTask::Purge, "log"),
+            (pb::MaintenanceTask::Expire, "log"),
+        ] {
+            (damaged.tasks[0].task, damaged.tasks[0].failed_count) = (of.into(), 7);
+            let line = next_step(&damaged).expect("what failed needs somebody");
+            assert!(line.contains(word) && line.contains("done, 7 failed") && !line.contains('\n'), "{line}");
+            assert!(runs(&[damaged.clone()]).ends_with(&format!("{} done, 7 failed", task(&damaged.tasks[0]))));
+        }
+        damaged.tasks[0].task = pb::MaintenanceTask::Sweep.into();
+        assert_eq!(next_step(&damaged), None, "names that are not ours may stay");
+        damaged.tasks[0].task = pb::MaintenanceTask::Check.into();
+        damaged.tasks[1].outcome = pb::TaskOutcome::Failed.into();
+        assert!(next_step(&damaged).is_some_and(|line| line.contains("trim failed")), "what was not done comes first");
         let running = pb::Run { state: pb::RunState::Running.into(), ..ended(pb::TaskOutcome::Running) };
         assert_eq!(next_step(&running), None);
     }

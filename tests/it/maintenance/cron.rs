@@ -66,3 +66,20 @@ async fn moments_missed_while_no_node_ran_are_made_up_for_once_and_those_before_
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(ticks(&node), 1, "once");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moment_that_meets_read_only_has_its_run_as_soon_as_changes_are_taken_again() {
+    let mut node = Node::start(Setup::new()).await;
+    set(&node, "maintenance_cron", &["0 3 15 2 *"]);
+    set(&node, "read_only", &["true"]);
+    node.terminate().await;
+    // As if the last moment had come since the setting was made, while it is read-only.
+    assert_eq!(node.change(&format!("UPDATE settings_version SET updated_at = updated_at - {}", 731 * DAY)), 1);
+    node.start_again().await;
+    let told = || node.log().contains("maintenance does not run at its time");
+    until("it is told", Duration::from_secs(30), told).await;
+    assert_eq!(ticks(&node), 0, "no run while nothing may change");
+    set(&node, "read_only", &["false"]);
+    until("it is made up for", Duration::from_secs(30), || ticks(&node) == 1).await;
+    assert_eq!(node.log().matches("maintenance does not run at its time").count(), 1, "told once");
+}

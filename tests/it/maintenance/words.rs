@@ -38,8 +38,16 @@ async fn crontab_line_and_grpcurl_line_of_the_readme_run_maintenance() {
     let crontab = line("0 3 * * *");
     let (five, words) = crontab.match_indices(' ').nth(4).map(|(at, _)| crontab.split_at(at)).expect("five fields");
     assert!(five.parse::<lhfile::domain::Cron>().is_ok(), "{five}");
-    std::fs::write(node.folder().join("key"), Service::all().token()).expect("our own folder");
-    let words = words.replace("/etc/lhfile/key", "key");
+    // By the key that the line above it makes.
+    let here = |words: &str| words.replace("/etc/lhfile/key", "key");
+    let (code, said) = shell(&here(line("(umask 077; lhfile key create")), &node);
+    assert_eq!(code, Some(0), "{said}");
+    let key = std::fs::read_to_string(node.folder().join("key")).expect("it was made");
+    assert!(!key.trim().is_empty() && key.trim() != Service::all().token(), "the key alone: {key}");
+    let days =
+        "SELECT (expires_at - created_at) / 86400000000 AS n FROM access_keys WHERE permissions = 'maintenance_run'";
+    assert_eq!(node.number(days), 366);
+    let words = here(words);
     let (code, said) = shell(&words, &node);
     assert!(code == Some(0) && said.contains("expire"), "{words}: {code:?} {said}");
 

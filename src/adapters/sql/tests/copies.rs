@@ -47,7 +47,7 @@ fn blob_row(id: i64, key: &[u8]) -> Cells {
     let rest = ["ACTIVE", "CLEAN", "clamav", ""].map(text);
     let mut row = vec![Cell::Int(id), bytes(key), bytes(&[0, 255, 39]), Cell::Int(1 << 40)];
     row.extend(rest);
-    row.extend([Cell::Int(0), Cell::Null, Cell::Int(7)]);
+    row.extend([Cell::Int(0), Cell::Null, Cell::Int(7), Cell::Null]);
     row
 }
 

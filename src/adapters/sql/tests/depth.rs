@@ -29,16 +29,17 @@ fn sorted() -> Vec<&'static str> {
 
 /// The statements that may walk: all holds are read once for a window of 10,000 files, to be looked up in memory; the index
 /// of the run that is under way has one row; the newest runs and their tasks are read side by side until enough are found;
-/// and the tests' own.
+/// what older signatures failed on is forgotten as a whole; and the tests' own.
 const WALKED: &[&str] = &[
     "holds h WHERE h.file_number = files.number",
     "runs.state = 'RUNNING'",
     "\"runs\".\"proposed\", \"run_tasks\".\"done\"",
     "UPDATE plans SET expires_at",
     "CASE WHEN signatures =",
-    "(\"blobs\".\"sha256\" = $",
     "`braked_signatures`",
     "\"braked_signatures\"",
+    "DELETE FROM `scan_failures` WHERE (`scan_failures`.`signatures`",
+    "DELETE FROM \"scan_failures\" WHERE (\"scan_failures\".\"signatures\"",
     "UPDATE checks SET expires_at",
 ];
 
@@ -118,6 +119,10 @@ fn fill_maintenance() -> Vec<String> {
          shared_blobs) {} SELECT 'erased~' || i, 'case 7', 'SERVICE', 'backend', i, i, 1, i, 0, 3, 0, 0, 0 FROM s",
         WORDS.numbers(many),
     );
+    let erasure_blobs = format!(
+        "INSERT INTO erasure_blobs (erasure_number, blob_id) {} SELECT (i + 9) / 10, i FROM s",
+        WORDS.numbers(10 * many),
+    );
     let stubs = format!(
         "INSERT INTO stubs (number, id, created_at, deleted_at, purged_at) {} SELECT i, {id}, i, i, i FROM s",
         WORDS.numbers(10 * many),
@@ -158,6 +163,7 @@ fn fill_maintenance() -> Vec<String> {
         checks,
         findings,
         erasures,
+        erasure_blobs,
         stubs,
         events,
     ]

@@ -26,8 +26,8 @@ use crate::{
         run::{Checkpoint, RunState, Task, TaskReport, Trigger},
     },
     ports::{
-        AttachTo, BegunRun, ChatQuery, Damaged, ErasureEnd, FileChange, HoldQuery, KeyQuery, MultipartId, NewCheck,
-        NewErasure, NewPlan, NewRun, RowWalk, StoreError,
+        AttachTo, BegunRun, ChatQuery, Damaged, FileChange, HoldQuery, KeyQuery, MultipartId, NewCheck, NewErasure,
+        NewPlan, NewRun, RowWalk, StoreError,
     },
 };
 
@@ -50,6 +50,8 @@ pub(super) const FEW: &[&str] = &[
     "UPDATE \"braked_signatures\"",
     "DELETE FROM `braked_signatures`",
     "DELETE FROM \"braked_signatures\"",
+    "DELETE FROM `scan_failures` WHERE (`scan_failures`.`signatures`",
+    "DELETE FROM \"scan_failures\" WHERE (\"scan_failures\".\"signatures\"",
     "UPDATE checks SET expires_at",
 ];
 
@@ -126,7 +128,7 @@ pub(super) async fn every_call(w: &World, store: &Explained) {
     let two = Upload { tag: 3, ..Upload::to(Target::Library) };
     let (one, other) = (w.upload(&all, &two).await, w.upload(&all, &Upload { tag: 4, ..two }).await);
     w.store.delete_file(FileRef::Id(one.file.id), &all, &settings, w.now()).await.expect("deletes");
-    assert!(w.store.purge_deleted(0, 1_000, w.now()).await.expect("purges") > 0);
+    assert!(w.store.purge_deleted(0, 1_000, w.now()).await.expect("purges").files > 0);
     w.store.purge_file(FileRef::Id(other.file.id), &all, w.now()).await.expect("purges");
     body(store, |c| async { purging::find_ripe(c, 0, 1_000, Time(1 << 51)).await }.boxed()).await;
     let leaving =
@@ -179,9 +181,13 @@ async fn consistency(w: &World, store: &Explained, blob: i64) {
     let new = NewCheck { id, of, by: Actor::SYSTEM, now: w.now() };
     w.store.begin_check(new).await.expect("begins");
     w.store.add_findings(id, &every_finding(w)).await.expect("keeps");
+    w.store.renew_check(id, 60, w.now()).await.expect("renews");
+    body(store, |c| async { checks::make_room(c, Time(1)).await }.boxed()).await;
     w.store.note_repaired(id, 1, Actor::SYSTEM, w.now()).await.expect("notes");
-    let row = DanglingRow { rule: Dangling::AttachmentWithoutFile, number: 1, file: None, chat: Some("a".into()) };
-    w.store.delete_dangling(id, 6, &row, Actor::SYSTEM, w.now()).await.expect("looks");
+    for rule in [Dangling::AttachmentWithoutFile, Dangling::BlobWithoutFile] {
+        let row = DanglingRow { rule, number: 1, file: None, chat: Some("a".into()) };
+        w.store.delete_dangling(id, 6, &row, Actor::SYSTEM, w.now()).await.expect("looks");
+    }
     body(store, move |c| async move { checks::find(c, id).await }.boxed()).await;
     let kinds = FindingKind::ALL.to_vec();
     body(store, move |c| async move { checks::list(c, id, kinds, 2, 5).await }.boxed()).await;
@@ -269,7 +275,7 @@ async fn erasing_and_counting(w: &World, store: &Explained) {
     body(store, move |c| async move { erasing::list_left(c, left, 5).await }.boxed()).await;
     w.store.erase_files(&of, 5, &all, w.now()).await.expect("purges");
     while w.store.erase_events(&of, 5).await.expect("writes") > 0 {}
-    w.store.end_erasure(&of, ErasureEnd::default(), &all, w.now()).await.expect("ends");
+    w.store.end_erasure(&of, 0, &all, w.now()).await.expect("ends");
     body(store, |c| async { stats::read_files(c, 1, 5).await }.boxed()).await;
     body(store, |c| async { stats::read_blobs(c, 1, 5).await }.boxed()).await;
     let rule = Rule { visitors: true, operators: true, visitor_days: 1, operator_days: 2, ..Rule::default() };

@@ -9,11 +9,11 @@ use super::{super::million::Words, explain::WORDS, *};
 use crate::{
     adapters::tests::store::differential::draw::Draw,
     domain::{
-        AgesAs, FileState, PlanId,
+        AgesAs, FileState, PlanId, RunId,
         retention::{Facts, Rule, keeps, tests::formula},
-        run::Checkpoint,
+        run::{Checkpoint, Task, Trigger},
     },
-    ports::NewPlan,
+    ports::{BegunRun, NewPlan, NewRun},
 };
 
 const DAY: i64 = 86_400 * Time::SECOND;
@@ -141,6 +141,37 @@ async fn found(w: &World, rule: Rule, base: Time) -> BTreeSet<i64> {
     }
 }
 
+/// What a run of this rule deletes by its own walk, without a plan and without a guard, judged at this moment.
+async fn deleted_by_a_run(w: &World, rule: Rule, base: Time) -> BTreeSet<i64> {
+    let ready = || facts(w).into_iter().filter(|(_, facts)| facts.state == FileState::Ready).map(|(number, _)| number);
+    let before: BTreeSet<i64> = ready().collect();
+    let new = NewRun {
+        id: RunId(w.id()),
+        request_id: None,
+        trigger: Trigger::Call,
+        plan: None,
+        rule,
+        tasks: vec![Task::Expire],
+        by: Actor::SYSTEM,
+        node: "n1".to_owned(),
+        now: w.now(),
+        lease_secs: 3_600,
+    };
+    let BegunRun::Started(_, lease) = w.store.begin_run(new).await.expect("begins") else { panic!("the first") };
+    w.execute(&format!("UPDATE runs SET begun_at = {}", base.0));
+    w.execute("UPDATE run_tasks SET guard = NULL");
+    let report = loop {
+        let batch = w.store.expire_batch(lease, 1_000, base).await.expect("deletes");
+        if !batch.more {
+            break batch.report;
+        }
+    };
+    let after: BTreeSet<i64> = ready().collect();
+    let gone: BTreeSet<i64> = before.difference(&after).copied().collect();
+    assert_eq!((report.done, report.kept, report.failed), (gone.len() as u64, 0, 0));
+    gone
+}
+
 async fn finds_what_the_rule_deletes(files: i64, rules: usize) {
     let (w, words) = (world(), WORDS);
     let base = Time(1_700_000_000 * Time::SECOND);
@@ -173,6 +204,18 @@ async fn finds_what_the_rule_deletes(files: i64, rules: usize) {
         edges += rows.iter().filter(|(number, facts)| at_edge(facts) && by_rule.contains(number)).count();
     }
     assert!(some * 3 > rules && edges > 0, "rules that delete something, also what is older by a microsecond alone");
+    let rule = Rule {
+        visitors: true,
+        operators: true,
+        unassigned: true,
+        assigned: false,
+        visitor_days: 30,
+        operator_days: 60,
+    };
+    let by_rule = rows.iter().filter(|(_, facts)| keeps(&rule, facts, base).is_none()).map(|(number, _)| *number);
+    let (by_rule, by_run): (BTreeSet<i64>, _) = (by_rule.collect(), deleted_by_a_run(&w, rule, base).await);
+    let differ: Vec<_> = by_rule.symmetric_difference(&by_run).take(5).collect();
+    assert!(differ.is_empty() && !by_run.is_empty(), "a run: {differ:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

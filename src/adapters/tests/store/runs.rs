@@ -282,8 +282,10 @@ pub async fn the_guard_stops_a_run_and_grows_with_what_the_rule_deleted_before(w
     w.store.note_task(lease, stopped).await.expect("notes");
     w.store.end_run(lease, RunState::Done, w.now()).await.expect("ends");
     assert_eq!(guard(RULE).await, Some(6_000), "what the guard stopped does not raise it");
-    let (_, lease) = w.run(w.new_run(Rule { visitor_days: 2, ..RULE })).await;
-    w.expire(lease, 10).await;
+    let (run, lease) = w.run(w.new_run(Rule { visitor_days: 2, ..RULE })).await;
+    let stopped = TaskReport { outcome: Outcome::GuardReached, done: 1_000, ..run.tasks[0] };
+    w.store.note_task(lease, stopped).await.expect("notes");
+    w.store.end_run(lease, RunState::Done, w.now()).await.expect("ends");
     assert_eq!(guard(RULE).await, Some(1_000), "the rule was changed since, and back");
 }
 
