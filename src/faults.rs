@@ -25,9 +25,12 @@ pub fn reach(point: &str) {
         if let Ok(marker) = std::env::var("LHFILE_FAULT_MARKER") {
             std::fs::write(marker, point).expect("the test gave a place that can be written");
         }
-        loop {
-            std::thread::park();
-        }
+        // What else this thread was to do is done by another one: connections that are waited for, say.
+        tokio::task::block_in_place(|| {
+            loop {
+                std::thread::park();
+            }
+        });
     }
 }
 

@@ -78,7 +78,7 @@ const ROOMS: &[Room] = &[
         crates: &["data_encoding", "thiserror"],
         closed: &["std::env", "std::net", "std::process", "std::thread"],
     },
-    Room { name: "faults", rooms: &[], crates: &["tracing"], closed: &["std::net"] },
+    Room { name: "faults", rooms: &[], crates: &["tokio", "tracing"], closed: &["std::net"] },
     Room { name: "pb", rooms: &[], crates: &["tonic", "tonic_prost", "prost", "prost_types", "bytes"], closed: IO },
 ];
 
