@@ -9,9 +9,9 @@ use super::{super::million::Words, explain::WORDS, *};
 use crate::{
     adapters::tests::store::differential::draw::Draw,
     domain::{
-        AgesAs, FileState, PlanId, RunId,
+        AgesAs, FileState, PlanId,
         retention::{Facts, Rule, keeps, tests::formula},
-        run::{Checkpoint, Task, Trigger},
+        run::Checkpoint,
     },
     ports::{BegunRun, NewPlan, NewRun},
 };
@@ -145,18 +145,7 @@ async fn found(w: &World, rule: Rule, base: Time) -> BTreeSet<i64> {
 async fn deleted_by_a_run(w: &World, rule: Rule, base: Time) -> BTreeSet<i64> {
     let ready = || facts(w).into_iter().filter(|(_, facts)| facts.state == FileState::Ready).map(|(number, _)| number);
     let before: BTreeSet<i64> = ready().collect();
-    let new = NewRun {
-        id: RunId(w.id()),
-        request_id: None,
-        trigger: Trigger::Call,
-        plan: None,
-        rule,
-        tasks: vec![Task::Expire],
-        by: Actor::SYSTEM,
-        node: "n1".to_owned(),
-        now: w.now(),
-        lease_secs: 3_600,
-    };
+    let new = NewRun { lease_secs: 3_600, ..w.new_run(rule) };
     let BegunRun::Started(_, lease) = w.store.begin_run(new).await.expect("begins") else { panic!("the first") };
     w.execute(&format!("UPDATE runs SET begun_at = {}", base.0));
     w.execute("UPDATE run_tasks SET guard = NULL");

@@ -9,11 +9,11 @@ use futures_util::{StreamExt as _, future::join, stream};
 use super::*;
 use crate::{
     domain::{
-        FileState, HoldOn, Matter, Reason, RunId,
+        FileState, HoldOn, Matter, Reason,
         retention::Rule,
-        run::{RunState, Task, TaskReport, Trigger},
+        run::{RunState, TaskReport},
     },
-    ports::{AttachTo, BegunRun, FileChange, NewRun, RunLease, Stop},
+    ports::{AttachTo, BegunRun, FileChange, RunLease, Stop},
 };
 
 /// Ways to change a file while a run passes; two of them are none.
@@ -24,19 +24,7 @@ const KEEPING: [u64; 3] = [0, 1, 3];
 const FIRST: u64 = 1 << 33;
 
 async fn begun(w: &World, rule: Rule) -> RunLease {
-    let new = NewRun {
-        id: RunId(w.id()),
-        request_id: None,
-        trigger: Trigger::Call,
-        plan: None,
-        rule,
-        tasks: vec![Task::Expire],
-        by: Actor::SYSTEM,
-        node: "n1".into(),
-        now: w.now(),
-        lease_secs: 60,
-    };
-    match w.store.begin_run(new).await.expect("begins") {
+    match w.store.begin_run(w.new_run(rule)).await.expect("begins") {
         BegunRun::Started(_, lease) => lease,
         BegunRun::Before(_) => panic!("nobody asked before"),
     }

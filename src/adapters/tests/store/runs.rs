@@ -35,7 +35,8 @@ impl World {
         view
     }
 
-    fn new_run(&self, rule: Rule) -> NewRun {
+    /// A run of this rule that deletes alone, by nobody's plan.
+    pub fn new_run(&self, rule: Rule) -> NewRun {
         NewRun {
             id: RunId(self.id()),
             request_id: None,
